@@ -1,0 +1,152 @@
+//! Where `now` comes from.
+
+use std::{fmt, time::Duration};
+
+use crate::axis::HORIZON;
+use crate::sync::{Arc, AtomicU64, Ordering};
+
+/// A source of time for a limiter: the machine's, or a [`ManualClock`].
+///
+/// The default reads the CPU's time stamp counter where it is invariant, and the operating
+/// system's monotonic clock elsewhere; never the wall clock. The first one made in a process
+/// calibrates for up to 0.2 s.
+///
+/// # Caveats
+///
+/// - **Suspend.** Time during which the machine is suspended may not count. Then keys earn nothing
+///   while it sleeps: a denied key may wait longer by the wall clock, and nothing extra is
+///   admitted.
+/// - **Rate.** The time stamp counter is scaled by a factor measured once, so it can differ from
+///   the operating system's clock by some millionths, and limits with it.
+/// - **A step back**, as between the counters of two sockets, counts as time standing still until
+///   it has caught up.
+/// - **A century.** 100 years of 365.25 days after the limiter was built, its time stands still.
+#[derive(Clone, Default)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    Machine(quanta::Clock),
+    Manual(ManualClock),
+}
+
+impl Default for Source {
+    fn default() -> Source {
+        Source::Machine(quanta::Clock::new())
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(clock: ManualClock) -> Clock {
+        Clock(Source::Manual(clock))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Source::Machine(_) => "Clock(machine)",
+            Source::Manual(_) => "Clock(manual)",
+        })
+    }
+}
+
+/// A clock that has been started: it counts ns from there.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    clock: Clock,
+    start: u64,
+}
+
+impl Timer {
+    pub(crate) fn start(clock: Clock) -> Timer {
+        let start = clock.raw();
+        Timer { clock, start }
+    }
+
+    /// The ns since the start: 0 if time has stepped back before it, and [`HORIZON`] at the most.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        let raw = self.clock.raw();
+        let elapsed = match &self.clock.0 {
+            Source::Machine(clock) => clock.delta_as_nanos(self.start, raw),
+            Source::Manual(_) => raw.saturating_sub(self.start),
+        };
+        elapsed.min(HORIZON)
+    }
+}
+
+impl Clock {
+    /// Ticks since some instant. Only a `Timer` knows their length.
+    #[inline]
+    fn raw(&self) -> u64 {
+        match &self.0 {
+            Source::Machine(clock) => clock.raw(),
+            Source::Manual(clock) => clock.0.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// Time moved by hand, for tests of code that limits.
+///
+/// Clones share their time. It stands still until it is moved.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{ManualClock, Quota, RateLimiter};
+///
+/// let clock = ManualClock::new();
+/// let limiter: RateLimiter<String> =
+///     RateLimiter::builder(Quota::per_minute(60).burst(1)).clock(clock.clone()).build();
+///
+/// assert!(limiter.allow("alice"));
+/// assert!(!limiter.allow("alice"));
+/// clock.advance(Duration::from_secs(1));
+/// assert!(limiter.allow("alice"));
+/// ```
+// Advancing releases and reading acquires, so that what a test did before it moved the time has
+// happened for whoever sees the time moved. Decisions do not rely on it.
+#[derive(Clone)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that stands at zero.
+    #[must_use]
+    pub fn new() -> ManualClock {
+        ManualClock(Arc::new(AtomicU64::new(0)))
+    }
+
+    /// Moves the time on, to 584 years after zero at the most.
+    pub fn advance(&self, by: Duration) {
+        self.shift(|now| now.saturating_add(nanos(by)));
+    }
+
+    /// Moves the time back, to zero at the furthest: to see what a clock that steps back does.
+    pub fn rewind(&self, by: Duration) {
+        self.shift(|now| now.saturating_sub(nanos(by)));
+    }
+
+    fn shift(&self, to: impl Fn(u64) -> u64) {
+        let moved = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(to(now)));
+        debug_assert!(moved.is_ok(), "the update always answers Some");
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> ManualClock {
+        ManualClock::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = Duration::from_nanos(self.0.load(Ordering::Acquire));
+        f.debug_tuple("ManualClock").field(&now).finish()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,214 @@
+//! The whole answer to a check.
+
+use std::{cmp::Reverse, fmt, time::Duration};
+
+use crate::bucket::Reading;
+
+/// The answer to a check: whether it is allowed, and every number a caller is owed.
+///
+/// It is a copy of the raw numbers, so it borrows nothing and costs no division until a number
+/// is asked for. All its numbers are as of the instant of the decision.
+///
+/// For a policy of several quotas the numbers are those of the decision as a whole, and
+/// [`quotas`](Decision::quotas) has each quota's own.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_minute(60).burst(1));
+/// let first = limiter.check("alice");
+/// assert!(first.is_allowed());
+/// assert_eq!((first.limit(), first.remaining(), first.retry_after()), (1, 0, None));
+///
+/// let second = limiter.check("alice");
+/// assert!(!second.is_allowed());
+/// assert!(second.retry_after().unwrap() <= Duration::from_secs(1));
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "a check that nobody looks at limits nothing"]
+pub struct Decision<const N: usize = 1> {
+    parts: [QuotaDecision; N],
+    allowed: bool,
+}
+
+impl<const N: usize> Decision<N> {
+    /// Of the buckets as they stand after the decision. `asked` is what a denial asked for.
+    #[inline]
+    pub(crate) fn new(readings: [Reading; N], asked: u64, allowed: bool) -> Decision<N> {
+        let asked = if allowed { 0 } else { asked };
+        Decision {
+            parts: readings.map(|reading| QuotaDecision { reading, asked }),
+            allowed,
+        }
+    }
+
+    /// Whether the units were there, and so were spent.
+    #[must_use]
+    #[inline]
+    pub fn is_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Whether the same request can never pass: it asks for more than a full bucket holds.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.parts.iter().any(QuotaDecision::is_never)
+    }
+
+    /// The burst of the [binding](Decision::binding) quota, in units.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.parts[self.binding()].limit()
+    }
+
+    /// The units that are left right after the decision: the least of the quotas'.
+    ///
+    /// Exactly so many more checks of one unit pass at this instant.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.parts
+            .iter()
+            .map(QuotaDecision::remaining)
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// How long until the same request passes if nothing else is spent: the longest of the
+    /// quotas' waits.
+    ///
+    /// Tight to the ns: 1 ns earlier it is still denied. `None` if the request was allowed, and if
+    /// it [never](Decision::is_never) can be.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if self.is_never() {
+            return None;
+        }
+        self.parts
+            .iter()
+            .filter_map(QuotaDecision::retry_after)
+            .max()
+    }
+
+    /// How long until the bucket is full again if nothing else is spent: the longest of the
+    /// quotas'. Zero if it is full.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        self.parts
+            .iter()
+            .map(QuotaDecision::reset_after)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The index, in the policy, of the quota that binds.
+    ///
+    /// On a denial that is the quota with the longest wait, or one that can never be met; when
+    /// allowed, the one with the least remaining. Where that is equal, it is the one that takes
+    /// longer to be full, then the one with the smaller burst, then the slower one: the order in
+    /// the policy makes no difference.
+    #[must_use]
+    pub fn binding(&self) -> usize {
+        let rank = |index: &usize| {
+            let part = &self.parts[*index];
+            let tightness = if self.allowed {
+                (false, Duration::ZERO, Reverse(part.remaining()))
+            } else {
+                (
+                    part.is_never(),
+                    part.retry_after().unwrap_or_default(),
+                    Reverse(0),
+                )
+            };
+            // The index only makes the first of equals the greatest.
+            let fill_time = part.reading.fill_time();
+            (
+                tightness,
+                part.reset_after(),
+                Reverse(part.limit()),
+                fill_time,
+                Reverse(*index),
+            )
+        };
+        if N == 1 {
+            0
+        } else {
+            (0..N).max_by_key(rank).unwrap_or(0)
+        }
+    }
+
+    /// Each quota's own numbers, in the order of the policy.
+    #[must_use]
+    pub fn quotas(&self) -> &[QuotaDecision; N] {
+        &self.parts
+    }
+}
+
+impl<const N: usize> fmt::Debug for Decision<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision")
+            .field("allowed", &self.allowed)
+            .field("never", &self.is_never())
+            .field("binding", &self.binding())
+            .field("quotas", &self.parts)
+            .finish()
+    }
+}
+
+/// One quota's part in a [`Decision`].
+#[derive(Clone, Copy)]
+pub struct QuotaDecision {
+    reading: Reading,
+    /// The units that were asked for and denied; 0 if the decision was to allow.
+    asked: u64,
+}
+
+impl QuotaDecision {
+    /// The quota's burst, in units.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.reading.burst
+    }
+
+    /// The whole units in this quota's bucket right after the decision.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.reading.remaining()
+    }
+
+    /// How long until this quota alone would allow the request that was denied.
+    ///
+    /// `None` if it would have allowed it, and if it [never](QuotaDecision::is_never) can.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        if self.asked == 0 || self.is_never() {
+            return None;
+        }
+        let wait = self.reading.wait_for(self.asked);
+        if wait.is_zero() { None } else { Some(wait) }
+    }
+
+    /// How long until this quota's bucket is full if nothing else is spent.
+    #[must_use]
+    pub fn reset_after(&self) -> Duration {
+        self.reading.wait_until_full()
+    }
+
+    /// Whether the request asked for more than this quota's burst.
+    #[must_use]
+    pub fn is_never(&self) -> bool {
+        self.asked > self.reading.burst
+    }
+}
+
+impl fmt::Debug for QuotaDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuotaDecision")
+            .field("limit", &self.limit())
+            .field("remaining", &self.remaining())
+            .field("retry_after", &self.retry_after())
+            .field("reset_after", &self.reset_after())
+            .field("never", &self.is_never())
+            .finish()
+    }
+}

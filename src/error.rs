@@ -1,0 +1,121 @@
+//! The one error: a quota that cannot be.
+
+use std::{error, fmt, time::Duration};
+
+use crate::axis::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, Unfit};
+
+/// A quota, or the text of one, that cannot be represented.
+///
+/// The message names the value that was found and the bound or the form that was expected.
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::Quota;
+///
+/// let refused = Quota::new(0, Duration::from_secs(1), 10).unwrap_err();
+/// assert_eq!(refused.to_string(), "a quota of 0 units never earns one; expected at least 1");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct InvalidQuota(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unfit {
+        unfit: Unfit,
+        units: u64,
+        period: Duration,
+        burst: u64,
+    },
+    PeriodTooLong {
+        period: Duration,
+    },
+    /// `at` counts characters from 1.
+    Text {
+        found: String,
+        at: usize,
+        expected: &'static str,
+    },
+    /// A well-formed `text` at character `at` whose numbers were refused.
+    Quoted {
+        text: String,
+        at: usize,
+        refused: Box<InvalidQuota>,
+    },
+    Count {
+        found: usize,
+        expected: usize,
+    },
+}
+
+// Shared with the panics of const evaluation, which can format nothing but a `&str`.
+pub(crate) const NO_UNITS: &str = "a quota of 0 units never earns one; expected at least 1";
+pub(crate) const NO_PERIOD: &str = "a period of 0 is no rate; expected at least 1 ns";
+pub(crate) const NO_BURST: &str = "a burst of 0 units lets nothing pass; expected at least 1";
+
+impl From<Kind> for InvalidQuota {
+    fn from(kind: Kind) -> InvalidQuota {
+        InvalidQuota(kind)
+    }
+}
+
+impl error::Error for InvalidQuota {}
+
+impl fmt::Display for InvalidQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Unfit {
+                unfit,
+                units,
+                period,
+                burst,
+            } => match unfit {
+                Unfit::NoUnits => f.write_str(NO_UNITS),
+                Unfit::NoPeriod => f.write_str(NO_PERIOD),
+                Unfit::NoBurst => f.write_str(NO_BURST),
+                Unfit::TooFast => write!(
+                    f,
+                    "{units} units per {period:?} is too fast; \
+                     expected at most {MAX_PER_SECOND} a second"
+                ),
+                Unfit::TooSlow => write!(
+                    f,
+                    "{units} units per {period:?} is too slow; \
+                     expected one unit in {:?} (484 years) at the slowest",
+                    Duration::from_nanos(MAX_NANOS_PER_UNIT)
+                ),
+                Unfit::BurstTooLarge { most } => write!(
+                    f,
+                    "a burst of {burst} is too large for {units} units per {period:?}; \
+                     expected at most {most}"
+                ),
+            },
+            Kind::PeriodTooLong { period } => write!(
+                f,
+                "a period of {period:?} is too long; expected at most {:?} (584 years)",
+                Duration::from_nanos(u64::MAX)
+            ),
+            Kind::Text {
+                found,
+                at,
+                expected,
+            } => {
+                write!(f, "found {found} at character {at}, expected {expected}")
+            }
+            Kind::Quoted { text, at, refused } => {
+                write!(f, "{refused} (in {text:?} at character {at})")
+            }
+            Kind::Count { found, expected } => write!(
+                f,
+                "found {found} {} in the policy, expected exactly {expected}",
+                if *found == 1 { "quota" } else { "quotas" }
+            ),
+        }
+    }
+}
+
+/// The message, so that `unwrap` and `{:?}` say what is wrong too.
+impl fmt::Debug for InvalidQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InvalidQuota({:?})", self.to_string())
+    }
+}

@@ -1,0 +1,296 @@
+//! The limiter: a policy, a clock and a table, and who forgets.
+
+mod builder;
+
+use std::{
+    borrow::Borrow,
+    fmt,
+    hash::{BuildHasher, Hash},
+    panic::{RefUnwindSafe, UnwindSafe},
+};
+
+pub use builder::Builder;
+
+use crate::clock::Timer;
+use crate::decision::Decision;
+use crate::hash::RandomState;
+use crate::policy::Policy;
+use crate::sweep::{Sweeper, Watermark};
+use crate::sync::Arc;
+use crate::table::{Found, Table};
+
+/// A thread-safe rate limiter with a token bucket for each key.
+///
+/// ```
+/// use tollgate::{Quota, RateLimiter};
+///
+/// let limiter = RateLimiter::new(Quota::per_minute(100).burst(10));
+/// let decision = limiter.check("203.0.113.7");
+/// assert!(decision.is_allowed());
+/// assert_eq!(decision.remaining(), 9);
+/// ```
+///
+/// Share it by reference or in an [`Arc`](std::sync::Arc). `K` is the key as it is stored;
+/// whatever it [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a
+/// `&str` and allocates only when a key is first stored. `N` is the number of quotas in the
+/// [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
+///
+/// # Limits
+///
+/// - **In memory, in one process.** Several processes limit each on their own, and a restart
+///   forgets every key: each starts again with a full bucket.
+/// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until
+///   its bucket is full and swept. There is no bound on their number.
+/// - **A thread.** Unless sweeping is [by hand](Builder::sweep_by_hand), a limiter owns a thread
+///   that sleeps nearly always.
+///
+/// # Consistency
+///
+/// Concurrent checks of a key happen one after the other: each decision is the model's at some
+/// instant between the call and its return. In particular no two threads pass on one unit, and
+/// nobody is refused while the unit is there.
+///
+/// More precisely, a check reads the clock, takes the key's shard of the table exclusively and
+/// decides. An admission is as of the first reading of the clock. A denial is as of a second
+/// reading under the lock, as a unit may have been earned while the thread waited for it.
+///
+/// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
+/// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).
+/// If they panic, the panic reaches the caller and nothing has been spent.
+pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
+    core: Arc<Core<K, N, S>>,
+    /// Dropped with the limiter: ends and joins the thread.
+    _sweeper: Option<Sweeper>,
+}
+
+/// What the limiter shares with its sweeping thread.
+struct Core<K, const N: usize, S> {
+    policy: Policy<N>,
+    timer: Timer,
+    table: Table<K, N, S>,
+    watermark: Watermark,
+}
+
+impl<K, const N: usize> RateLimiter<K, N>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+{
+    /// A limiter on the machine's clock that forgets by itself.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread; [`Builder::try_build`] says so instead.
+    ///
+    /// # Examples
+    ///
+    /// Ten a minute and sixty an hour for each user, as one decision:
+    ///
+    /// ```
+    /// use tollgate::{Quota, RateLimiter};
+    ///
+    /// let turns = RateLimiter::new([Quota::per_minute(10), Quota::per_hour(60)]);
+    /// assert!(turns.allow("alice"));
+    /// ```
+    #[must_use]
+    pub fn new(policy: impl Into<Policy<N>>) -> RateLimiter<K, N> {
+        RateLimiter::builder(policy).build()
+    }
+
+    /// A limiter to be set up further.
+    pub fn builder(policy: impl Into<Policy<N>>) -> Builder<K, N> {
+        Builder::new(policy.into())
+    }
+}
+
+impl<K, const N: usize, S> RateLimiter<K, N, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher + Clone,
+{
+    /// Spends one unit of `key` if its bucket holds one, and says whether it did.
+    #[must_use = "a check that nobody looks at limits nothing"]
+    #[inline]
+    pub fn allow<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.check(key).is_allowed()
+    }
+
+    /// Spends one unit of `key` if its bucket holds one, and says all there is to say.
+    #[inline]
+    pub fn check<Q>(&self, key: &Q) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.check_n(key, 1)
+    }
+
+    /// Spends `n` units of `key` if its bucket holds as many, and none otherwise.
+    ///
+    /// `n` may be 0, which is always allowed and spends nothing, and more than the burst, which is
+    /// denied and [never](Decision::is_never) allowed. Neither stores an unknown key.
+    ///
+    /// ```
+    /// use tollgate::{Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_minute(100).burst(10));
+    /// assert!(limiter.check_n("alice", 7).is_allowed());
+    /// assert!(!limiter.check_n("alice", 7).is_allowed());
+    /// assert_eq!(limiter.check_n("alice", 0).remaining(), 3);
+    /// assert!(limiter.check_n("alice", 11).is_never());
+    /// ```
+    #[inline]
+    pub fn check_n<Q>(&self, key: &Q, n: u64) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let core = &*self.core;
+        let now = core.timer.now();
+        match core.table.update(key, |words| core.spend(words, now, n)) {
+            Some(decision) => decision,
+            None => core.check_unknown(key, now, n),
+        }
+    }
+
+    /// What [`check`](RateLimiter::check) would decide, with nothing spent and nothing stored:
+    /// [`remaining`](Decision::remaining) is what the bucket holds now.
+    pub fn peek<Q>(&self, key: &Q) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.peek_n(key, 1)
+    }
+
+    /// What [`check_n`](RateLimiter::check_n) would decide, with nothing spent and nothing stored.
+    pub fn peek_n<Q>(&self, key: &Q, n: u64) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        let now = core.timer.now();
+        let look = |words: &[u64; N]| {
+            core.fresh_denial(core.policy.peek(words, now, n), |now| {
+                core.policy.peek(words, now, n)
+            })
+        };
+        core.table
+            .read(key, look)
+            .unwrap_or_else(|| core.policy.peek(&[0; N], now, n))
+    }
+
+    /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
+    pub fn forget<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let core = &*self.core;
+        core.watermark.raise(core.timer.now());
+        core.table.remove(key)
+    }
+
+    /// Forgets every key whose bucket is full, and says how many those were.
+    ///
+    /// No decision depends on when, or whether, this is called: an unknown key has a full bucket.
+    /// It locks one shard of the table at a time, and gives memory back after a flood.
+    pub fn sweep(&self) -> usize {
+        self.core.sweep(|| false)
+    }
+
+    /// The number of stored keys: those in debt, and those with a full bucket that are not swept
+    /// yet. It takes no lock; while other threads store and forget keys it is out of date at once.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.core.table.len()
+    }
+
+    /// Whether no key is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The policy that every key is under.
+    #[must_use]
+    pub fn policy(&self) -> &Policy<N> {
+        &self.core.policy
+    }
+}
+
+impl<K, const N: usize, S> Core<K, N, S>
+where
+    K: Hash + Eq,
+    S: BuildHasher + Clone,
+{
+    #[inline]
+    fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Decision<N> {
+        let decision = self.policy.spend(words, now, n);
+        self.fresh_denial(decision, |now| self.policy.spend(words, now, n))
+    }
+
+    /// Decides `again`, at a new reading of the clock, if `decision` is a denial.
+    ///
+    /// An admission with an old `now` is as if made when the clock was read. A denial may be of a
+    /// unit that has been earned since, while the thread stalled or waited for the lock.
+    #[inline]
+    fn fresh_denial(
+        &self,
+        decision: Decision<N>,
+        again: impl FnOnce(u64) -> Decision<N>,
+    ) -> Decision<N> {
+        if decision.is_allowed() {
+            decision
+        } else {
+            again(self.timer.now())
+        }
+    }
+
+    #[cold]
+    fn check_unknown<Q>(&self, key: &Q, now: u64, n: u64) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if n == 0 || self.policy.is_never(n) {
+            return self.policy.peek(&[0; N], now, n);
+        }
+        // The key is cloned before any lock is taken. Another thread may store it meanwhile.
+        self.table
+            .upsert(key.to_owned(), |words, found| match found {
+                Found::Stored => self.spend(words, now, n),
+                Found::Absent => self.policy.spend(words, self.watermark.at_least(now), n),
+            })
+    }
+
+    fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
+        let now = self.timer.now();
+        self.watermark.raise(now);
+        let forgotten = self
+            .table
+            .retain(|words| is_stopped() || !self.policy.is_full(words, now));
+        if !is_stopped() {
+            self.table.shrink();
+        }
+        forgotten
+    }
+}
+
+/// Its table changes under locks that a panic releases with nothing half written.
+impl<K, const N: usize, S> RefUnwindSafe for RateLimiter<K, N, S> {}
+impl<K, const N: usize, S> UnwindSafe for RateLimiter<K, N, S> {}
+
+/// Without the keys, which may be secrets.
+impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> fmt::Debug for RateLimiter<K, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter")
+            .field("policy", &self.core.policy)
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}

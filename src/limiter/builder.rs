@@ -1,0 +1,163 @@
+//! How a limiter is set up.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash},
+    io,
+    marker::PhantomData,
+    time::Duration,
+};
+
+use super::{Core, RateLimiter};
+use crate::clock::{Clock, Timer};
+use crate::hash::RandomState;
+use crate::policy::Policy;
+use crate::sweep::{Schedule, Sweeper, Watermark};
+use crate::sync::Arc;
+use crate::table::Table;
+
+/// Chosen by measurement: see the table of shard counts in `benches/README.md`.
+const SHARDS: usize = 256;
+
+/// Sets up a [`RateLimiter`]; made by [`RateLimiter::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tollgate::{ManualClock, Quota, RateLimiter};
+///
+/// let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::default())
+///     .clock(ManualClock::new())
+///     .sweep_every(Duration::from_secs(5))
+///     .build();
+/// assert!(limiter.allow(&7));
+/// ```
+#[must_use = "a builder makes nothing until `build`"]
+pub struct Builder<K, const N: usize = 1, S = RandomState> {
+    policy: Policy<N>,
+    clock: Option<Clock>,
+    hasher: S,
+    shards: usize,
+    schedule: Schedule,
+    key: PhantomData<fn(K)>,
+}
+
+impl<K, const N: usize> Builder<K, N> {
+    pub(super) fn new(policy: Policy<N>) -> Builder<K, N> {
+        Builder {
+            policy,
+            clock: None,
+            hasher: RandomState::default(),
+            shards: SHARDS,
+            schedule: Schedule::ByPolicy,
+            key: PhantomData,
+        }
+    }
+}
+
+impl<K, const N: usize, S> Builder<K, N, S> {
+    /// Takes the time from `clock`: a [`ManualClock`](crate::ManualClock) in tests.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Builder<K, N, S> {
+        self.clock = Some(clock.into());
+        self
+    }
+
+    /// Hashes keys with `hasher`, which should be seeded at random if keys come from strangers.
+    pub fn hasher<T>(self, hasher: T) -> Builder<K, N, T> {
+        let Builder {
+            policy,
+            clock,
+            hasher: _,
+            shards,
+            schedule,
+            key,
+        } = self;
+        Builder {
+            policy,
+            clock,
+            hasher,
+            shards,
+            schedule,
+            key,
+        }
+    }
+
+    /// Splits the table into `shards`, rounded up to a power of two between 2 and 65,536; 256 if
+    /// not said. Each takes 128 bytes, and threads wait for each other within one.
+    pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {
+        self.shards = shards.clamp(2, 65_536).next_power_of_two();
+        self
+    }
+
+    /// Sweeps at this interval of real time, of 1 ms at the least.
+    ///
+    /// If not said it is half the time in which an empty bucket fills, at least a second and at
+    /// most five minutes.
+    pub fn sweep_every(mut self, interval: Duration) -> Builder<K, N, S> {
+        self.schedule = Schedule::Every(interval);
+        self
+    }
+
+    /// Never sweeps by itself and starts no thread: [`RateLimiter::sweep`] must be called now and
+    /// then, or every key ever allowed stays in memory.
+    pub fn sweep_by_hand(mut self) -> Builder<K, N, S> {
+        self.schedule = Schedule::ByHand;
+        self
+    }
+}
+
+impl<K, const N: usize, S> Builder<K, N, S>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    S: BuildHasher + Clone + Send + Sync + 'static,
+{
+    /// Makes the limiter, and starts its sweeping thread unless it is swept by hand.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses the thread.
+    #[must_use]
+    pub fn build(self) -> RateLimiter<K, N, S> {
+        match self.try_build() {
+            Ok(limiter) => limiter,
+            Err(refused) => panic!("the thread that forgets keys could not be started: {refused}"),
+        }
+    }
+
+    /// As [`build`](Builder::build), without the panic.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses the sweeping thread.
+    pub fn try_build(self) -> io::Result<RateLimiter<K, N, S>> {
+        let core = Arc::new(Core {
+            policy: self.policy,
+            timer: Timer::start(self.clock.unwrap_or_default()),
+            table: Table::new(self.shards, self.hasher),
+            watermark: Watermark::new(),
+        });
+        let sweeper = match self.schedule.interval(self.policy.fill_time()) {
+            None => None,
+            Some(interval) => {
+                let core = Arc::clone(&core);
+                Some(Sweeper::start(interval, move |stop| {
+                    core.sweep(|| stop.is_asked());
+                })?)
+            }
+        };
+        Ok(RateLimiter {
+            core,
+            _sweeper: sweeper,
+        })
+    }
+}
+
+impl<K, const N: usize, S> fmt::Debug for Builder<K, N, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("policy", &self.policy)
+            .field("clock", &self.clock)
+            .field("shards", &self.shards)
+            .field("schedule", &self.schedule)
+            .finish_non_exhaustive()
+    }
+}

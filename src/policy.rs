@@ -1,0 +1,174 @@
+//! Several quotas as one decision.
+
+use std::{array, fmt, str::FromStr, time::Duration};
+
+use crate::bucket::{Bucket, Reading};
+use crate::decision::Decision;
+use crate::error::{InvalidQuota, Kind};
+use crate::quota::{Quota, parse_list};
+
+/// One to several quotas that a key must meet together.
+///
+/// A check spends from every quota or from none. Each quota binds on its own, and the order in
+/// which they are given makes no difference to any decision.
+///
+/// ```
+/// use tollgate::{Policy, Quota};
+///
+/// let turns = Policy::from([Quota::per_minute(10), Quota::per_hour(60)]);
+/// assert_eq!(Ok(turns), "10/minute; 60/hour".parse());
+/// assert_eq!(turns.to_string(), "10/minute; 60/hour");
+/// ```
+///
+/// The text form is that of [`Quota`], with `;` between the quotas. It must hold exactly `N`:
+///
+/// ```
+/// let one = "10/minute; 60/hour".parse::<tollgate::Policy<1>>().unwrap_err();
+/// assert_eq!(one.to_string(), "found 2 quotas in the policy, expected exactly 1");
+/// ```
+///
+/// A policy of no quotas does not compile:
+///
+/// ```compile_fail
+/// let nothing = tollgate::Policy::from([] as [tollgate::Quota; 0]);
+/// ```
+/// ```
+/// let something = tollgate::Policy::from([tollgate::Quota::per_second(1); 1]);
+/// assert_eq!(something.quotas().len(), 1);
+/// ```
+#[derive(Clone, Copy)]
+pub struct Policy<const N: usize = 1> {
+    quotas: [Quota; N],
+    buckets: [Bucket; N],
+}
+
+impl<const N: usize> Policy<N> {
+    /// The quotas, in the order in which they were given.
+    #[must_use]
+    pub const fn quotas(&self) -> &[Quota; N] {
+        &self.quotas
+    }
+
+    /// Asks for `n` units of the buckets that `words` are, at `now`, and spends them from all if
+    /// all hold as many. A denial leaves every word as it was.
+    #[inline]
+    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Decision<N> {
+        let mut readings = self.readings(words, now);
+        match after_spending(&readings, n) {
+            Some(spent) => {
+                *words = spent;
+                for (reading, word) in readings.iter_mut().zip(spent) {
+                    reading.word = word;
+                }
+                Decision::new(readings, n, true)
+            }
+            None => Decision::new(readings, n, false),
+        }
+    }
+
+    /// What [`spend`](Policy::spend) would decide, with the buckets as they stand.
+    #[inline]
+    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Decision<N> {
+        let readings = self.readings(words, now);
+        Decision::new(readings, n, after_spending(&readings, n).is_some())
+    }
+
+    /// Whether `n` units are more than some full bucket holds.
+    #[inline]
+    pub(crate) fn is_never(&self, n: u64) -> bool {
+        self.quotas.iter().any(|quota| n > quota.burst_size())
+    }
+
+    /// Whether every bucket is full: then forgetting them changes nothing.
+    pub(crate) fn is_full(&self, words: &[u64; N], now: u64) -> bool {
+        self.readings(words, now).iter().all(Reading::is_full)
+    }
+
+    /// The longest time that an empty bucket takes to fill.
+    pub(crate) fn fill_time(&self) -> Duration {
+        let empty = self.readings(&[0; N], 0);
+        empty
+            .iter()
+            .map(Reading::fill_time)
+            .max()
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    fn readings(&self, words: &[u64; N], now: u64) -> [Reading; N] {
+        array::from_fn(|quota| self.buckets[quota].reading(words[quota], now))
+    }
+}
+
+/// The words after spending `n` units from every bucket, if every one holds as many.
+#[inline]
+fn after_spending<const N: usize>(readings: &[Reading; N], n: u64) -> Option<[u64; N]> {
+    let mut spent = [0; N];
+    for (word, reading) in spent.iter_mut().zip(readings) {
+        *word = reading.after_spending(n)?;
+    }
+    Some(spent)
+}
+
+impl<const N: usize> From<[Quota; N]> for Policy<N> {
+    fn from(quotas: [Quota; N]) -> Policy<N> {
+        const { assert!(N > 0, "a policy needs at least one quota") };
+        Policy {
+            quotas,
+            buckets: quotas.map(|quota| Bucket::new(&quota)),
+        }
+    }
+}
+
+impl From<Quota> for Policy<1> {
+    fn from(quota: Quota) -> Policy<1> {
+        Policy::from([quota])
+    }
+}
+
+/// The policy of the default quota: 100 a minute with a burst of 10.
+impl Default for Policy<1> {
+    fn default() -> Policy<1> {
+        Policy::from(Quota::default())
+    }
+}
+
+impl<const N: usize> PartialEq for Policy<N> {
+    fn eq(&self, other: &Policy<N>) -> bool {
+        self.quotas == other.quotas
+    }
+}
+
+impl<const N: usize> Eq for Policy<N> {}
+
+impl<const N: usize> fmt::Debug for Policy<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Policy").field(&self.quotas).finish()
+    }
+}
+
+impl<const N: usize> fmt::Display for Policy<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, quota) in self.quotas.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{quota}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> FromStr for Policy<N> {
+    type Err = InvalidQuota;
+
+    fn from_str(text: &str) -> Result<Policy<N>, InvalidQuota> {
+        let quotas = parse_list(text)?;
+        match <[Quota; N]>::try_from(quotas) {
+            Ok(quotas) => Ok(Policy::from(quotas)),
+            Err(quotas) => Err(Kind::Count {
+                found: quotas.len(),
+                expected: N,
+            }
+            .into()),
+        }
+    }
+}

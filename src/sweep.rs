@@ -1,0 +1,145 @@
+//! When to forget, and what keeps forgetting invisible.
+//!
+//! # Why a thread
+//!
+//! A key may be forgotten once its bucket is full. Somebody has to look for such keys, and no
+//! request may pay for it: so a thread of the limiter's own does, which sleeps on a condition
+//! variable, takes one shard's lock at a time, and ends when the limiter is dropped. The other way,
+//! a bounded piece of sweeping on every insert, needs no thread, but it forgets nothing once the
+//! inserts of a flood are over, which is when memory is to shrink, and it lays a shard's scan on a
+//! request. `benches/README.md` has what either costs.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use crate::sync::{
+    Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, is_current_thread, spawn,
+    wait_for,
+};
+
+/// When keys are forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Schedule {
+    /// As often as suits the policy.
+    ByPolicy,
+    Every(Duration),
+    ByHand,
+}
+
+impl Schedule {
+    /// The time between two sweeps, if there are to be any.
+    ///
+    /// By policy, half the time that the slowest quota takes to fill an empty bucket: then no key
+    /// outstays its debt by more than half of it, and a key is looked at about three times before
+    /// it goes. At least a second and at most five minutes.
+    pub(crate) fn interval(self, fill_time: Duration) -> Option<Duration> {
+        match self {
+            Schedule::ByPolicy => {
+                Some((fill_time / 2).clamp(Duration::from_secs(1), Duration::from_secs(300)))
+            }
+            Schedule::Every(interval) => Some(interval.max(Duration::from_millis(1))),
+            Schedule::ByHand => None,
+        }
+    }
+}
+
+/// The latest `now` as of which some key may have been dropped.
+///
+/// A thread reads the clock, stalls, and comes back when its key has been dropped. To the table the
+/// key is new, and stored as of the old `now` its bucket would earn once more what it had earned
+/// before it was dropped. So whoever drops keys first raises the watermark to a `now` at which they
+/// are full (or, by `forget`, declared so), and whoever stores a new key takes the later of its own
+/// `now` and the watermark. A key that is still stored needs nothing.
+///
+/// Relaxed is enough: both sides hold the lock of the key's shard after raising and before reading,
+/// so that dropping the key and storing it anew are ordered by that lock, and the raise with them.
+pub(crate) struct Watermark(AtomicU64);
+
+impl Watermark {
+    pub(crate) fn new() -> Watermark {
+        Watermark(AtomicU64::new(0))
+    }
+
+    /// To be called before the lock is taken under which keys are dropped.
+    pub(crate) fn raise(&self, now: u64) {
+        self.0.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// To be called under the lock under which a key is stored.
+    pub(crate) fn at_least(&self, now: u64) -> u64 {
+        now.max(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A thread that sweeps now and then, until it is dropped.
+pub(crate) struct Sweeper {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How the thread is told to end. `asked` is stored under `lock`, so that it cannot be missed
+/// between looking and waiting; the thread looks without the lock too, between two keys.
+pub(crate) struct Stop {
+    asked: AtomicBool,
+    lock: Mutex<()>,
+    bell: Condvar,
+}
+
+impl Stop {
+    /// Relaxed: it guards no data, and the thread is joined.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Sweeper {
+    /// Starts the thread. A `sweep` is to end early once its [`Stop`] is asked for.
+    pub(crate) fn start(
+        interval: Duration,
+        sweep: impl Fn(&Stop) + Send + 'static,
+    ) -> io::Result<Sweeper> {
+        let stop = Arc::new(Stop {
+            asked: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            bell: Condvar::new(),
+        });
+        let told = Arc::clone(&stop);
+        let thread = spawn("tollgate-sweep", move || {
+            let mut guard = told.lock.lock();
+            while !told.is_asked() {
+                guard = wait_for(&told.bell, guard, interval);
+                if told.is_asked() {
+                    break;
+                }
+                drop(guard);
+                // Only the user's Hash and Drop can panic in there, and the panic has been
+                // reported by then. It must not end all forgetting: the next sweep goes on.
+                let _ = catch_unwind(AssertUnwindSafe(|| sweep(&told)));
+                guard = told.lock.lock();
+            }
+        })?;
+        Ok(Sweeper {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        let guard = self.stop.lock.lock();
+        self.stop.asked.store(true, Ordering::Relaxed);
+        self.stop.bell.notify_one();
+        drop(guard);
+        // A key whose Drop holds the last handle to the limiter ends it from the sweeping thread.
+        if let Some(thread) = self.thread.take()
+            && !is_current_thread(&thread)
+        {
+            let ended = thread.join();
+            debug_assert!(ended.is_ok(), "the thread catches every panic of a sweep");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Keys and their words, under the lock of the key's shard.
+//!
+//! What the limiter relies on, of this table and of its [`model`](self) under loom alike:
+//!
+//! 1. `update`, `upsert`, `remove` and the visit of one key by `retain` hold the key's shard
+//!    exclusively, so that they happen one after the other and each sees all that the ones before
+//!    it wrote. (dashmap: `get_mut`, `entry`, `remove` and `retain` take the shard's write lock;
+//!    taking it acquires what the last holder released.)
+//! 2. `read` holds the shard shared: it sees words that were stored together.
+//! 3. `retain` holds one shard at a time, and no call holds two.
+//! 4. `Hash` and `Eq` of the key, which are the user's, run under the shard's lock and may panic:
+//!    no word is changed before they are done, and locks are not poisoned. `ToOwned` runs under no
+//!    lock. `Drop` of a forgotten key runs under the lock when `retain` forgets it.
+
+#[cfg(not(tollgate_loom))]
+mod map;
+#[cfg(tollgate_loom)]
+#[path = "table/model.rs"]
+mod map;
+
+use std::{
+    borrow::Borrow,
+    hash::{BuildHasher, Hash},
+};
+
+use self::map::Map;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// How `upsert` found the words it hands out.
+pub(crate) enum Found {
+    Stored,
+    /// Not at all: they are the words of a full bucket, to be stored.
+    Absent,
+}
+
+pub(crate) struct Table<K, const N: usize, S> {
+    map: Map<K, N, S>,
+    /// How many keys are stored. Its own count, as asking every shard would wait for every lock,
+    /// and wait forever for one that the asking thread holds. Raised and lowered under the lock
+    /// that adds or drops the key, by additions that need no order.
+    len: AtomicUsize,
+}
+
+impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
+    /// `shards` is a power of two, and at least two.
+    pub(crate) fn new(shards: usize, hasher: S) -> Table<K, N, S> {
+        Table {
+            map: Map::new(shards, hasher),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    /// Changes the words of `key`, if it is stored.
+    #[inline]
+    pub(crate) fn update<Q, R>(&self, key: &Q, change: impl FnOnce(&mut [u64; N]) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.update(key, change)
+    }
+
+    /// Changes the words of `key`, which are those of a full bucket if it was not stored.
+    pub(crate) fn upsert<R>(&self, key: K, change: impl FnOnce(&mut [u64; N], Found) -> R) -> R {
+        self.map.upsert(key, |words, found| {
+            if let Found::Absent = found {
+                self.len.fetch_add(1, Ordering::Relaxed);
+            }
+            change(words, found)
+        })
+    }
+
+    /// Looks at the words of `key`, if it is stored.
+    pub(crate) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&[u64; N]) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.read(key, look)
+    }
+
+    /// Drops `key`; false if it was not stored.
+    pub(crate) fn remove<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let removed = self.map.remove(key);
+        if removed {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+        removed
+    }
+
+    /// Drops every key whose words are not to be kept, one shard after the other, and says how
+    /// many it dropped.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) -> usize {
+        let mut dropped = 0;
+        self.map.retain(|words| {
+            let keep = keep(words);
+            if !keep {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+                dropped += 1;
+            }
+            keep
+        });
+        dropped
+    }
+
+    /// Gives memory back if the keys would fit in a quarter of what is held.
+    ///
+    /// The quarter keeps a table that shrinks and grows by turns from moving at every sweep: it
+    /// must lose three quarters of its keys before it moves.
+    pub(crate) fn shrink(&self) {
+        if self.len() < self.map.capacity() / 4 {
+            self.map.shrink_to_fit();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,150 @@
+//! Two stupid limiters for one key, in exact integers of any size, to judge the crate by.
+//!
+//! Everything is counted in units times the period in ns, so that nothing needs a division: a
+//! bucket of `burst` units is `burst * period`, and `units` are earned in each ns.
+
+use std::time::Duration;
+
+use num_bigint::BigInt;
+use tollgate::Quota;
+
+/// What a decision must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub allowed: bool,
+    pub never: bool,
+    pub remaining: u64,
+    pub retry_after: Option<Duration>,
+    pub reset_after: Duration,
+}
+
+/// The rational model itself: a level that rises with time, up to the burst.
+///
+/// Time that steps back stands still.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    buckets: Vec<Level>,
+    now: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Level {
+    quota: Quota,
+    level: BigInt,
+}
+
+impl Oracle {
+    /// Full buckets, at time 0.
+    pub fn new(quotas: &[Quota]) -> Oracle {
+        let full = |quota: &Quota| Level { quota: *quota, level: times(quota.burst_size(), quota) };
+        Oracle { buckets: quotas.iter().map(full).collect(), now: 0 }
+    }
+
+    /// Spends `n` units at `now`, in ns, if every bucket holds as many.
+    pub fn check(&mut self, now: u64, n: u64) -> Answer {
+        let elapsed = now.saturating_sub(self.now);
+        self.now = self.now.max(now);
+        for Level { quota, level } in &mut self.buckets {
+            *level += BigInt::from(quota.units()) * elapsed;
+            *level = level.clone().min(times(quota.burst_size(), quota));
+        }
+        let allowed = self.buckets.iter().all(|bucket| bucket.level >= times(n, &bucket.quota));
+        if allowed {
+            for Level { quota, level } in &mut self.buckets {
+                *level -= times(n, quota);
+            }
+        }
+        self.answer(n, allowed)
+    }
+
+    fn answer(&self, n: u64, allowed: bool) -> Answer {
+        let buckets = || self.buckets.iter();
+        let never = buckets().any(|bucket| n > bucket.quota.burst_size());
+        let remaining = buckets().map(|b| &b.level / nanos(&b.quota)).min().unwrap();
+        let waits = buckets().map(|bucket| bucket.wait_for(n)).max().unwrap();
+        let resets = buckets().map(|bucket| bucket.wait_for(bucket.quota.burst_size()));
+        Answer {
+            allowed,
+            never,
+            remaining: remaining.try_into().unwrap(),
+            retry_after: (!allowed && !never).then_some(waits),
+            reset_after: resets.max().unwrap(),
+        }
+    }
+}
+
+impl Level {
+    /// The whole ns until `n` units are there.
+    fn wait_for(&self, n: u64) -> Duration {
+        let missing = (times(n, &self.quota) - &self.level).max(BigInt::ZERO);
+        let units = BigInt::from(self.quota.units());
+        let nanos: BigInt = (missing + &units - 1) / units;
+        Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// The rational model at a time that is known to less than 1 ns: for quotas whose unit does not
+/// take a whole number of ns. It is told each decision, and says whether there are times, each less
+/// than 1 ns before the one it is told, at which the model decides so.
+///
+/// It keeps the point up to which units are spent, as the interval of where it can lie. Nothing
+/// widens the interval beyond 1 ns of earning, so a difference that accumulates is found out.
+#[derive(Clone, Debug)]
+pub struct Bracket {
+    quota: Quota,
+    low: BigInt,
+    high: BigInt,
+}
+
+impl Bracket {
+    pub fn new(quota: &Quota) -> Bracket {
+        Bracket { quota: *quota, low: BigInt::ZERO, high: BigInt::ZERO }
+    }
+
+    /// Whether `n` units may have been allowed at `now`; if so they are spent.
+    pub fn allow(&mut self, now: u64, n: u64) -> bool {
+        let spent = times(n, &self.quota);
+        let (earliest, latest) = self.earned(now);
+        let room = &latest + times(self.quota.burst_size(), &self.quota) - &spent;
+        let possible = self.low <= room;
+        self.low = self.low.clone().max(earliest) + &spent;
+        self.high = self.high.clone().max(latest).min(room) + &spent;
+        possible
+    }
+
+    /// Whether `n` units may have been denied at `now`.
+    pub fn deny(&self, now: u64, n: u64) -> bool {
+        let (earliest, _) = self.earned(now);
+        let burst = times(self.quota.burst_size(), &self.quota);
+        self.high > earliest + burst - times(n, &self.quota)
+    }
+
+    /// Whether `remaining` whole units may be left at `now`.
+    pub fn remain(&self, now: u64, remaining: u64) -> bool {
+        let (earliest, latest) = self.earned(now);
+        let burst = times(self.quota.burst_size(), &self.quota);
+        let most = &burst - (&self.low - latest).max(BigInt::ZERO);
+        let least = &burst - (&self.high - earliest).max(BigInt::ZERO);
+        let units = times(remaining, &self.quota);
+        units <= most && units + nanos(&self.quota) > least
+    }
+
+    /// What is earned by 1 ns before `now`, and by `now`.
+    fn earned(&self, now: u64) -> (BigInt, BigInt) {
+        let units = BigInt::from(self.quota.units());
+        (&units * (BigInt::from(now) - 1), units * now)
+    }
+}
+
+/// Whether the law demands the model to the letter: a unit takes a whole number of ns.
+pub fn is_exact(quota: &Quota) -> bool {
+    quota.period().as_nanos().is_multiple_of(u128::from(quota.units()))
+}
+
+fn times(units: u64, quota: &Quota) -> BigInt {
+    units * nanos(quota)
+}
+
+fn nanos(quota: &Quota) -> BigInt {
+    BigInt::from(quota.period().as_nanos())
+}
