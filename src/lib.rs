@@ -20,7 +20,6 @@
         clippy::cast_sign_loss,
         clippy::expect_used,
         clippy::float_arithmetic,
-        clippy::indexing_slicing,
         clippy::unwrap_used
     )
 )]
