@@ -33,6 +33,8 @@ mod hash;
 mod limiter;
 mod policy;
 mod quota;
+#[cfg(feature = "serde")]
+mod serde;
 mod sweep;
 mod sync;
 mod table;
