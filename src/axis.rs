@@ -23,6 +23,8 @@
 //! 4. **Nothing overflows.** [`Axis::new`] refuses what would not fit: a century of earning and
 //!    one full bucket, together, in 64 bits.
 
+use std::cmp::Ordering;
+
 /// The uptime that every quota can count exactly, in ns: 100 years of 365.25 days.
 pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 
@@ -172,6 +174,12 @@ impl Scale {
         #[expect(clippy::cast_possible_truncation, reason = "room / period is a u64")]
         let most = ((room - century) / (coarsest as u128 * period as u128)) as u64;
         Unfit::BurstTooLarge { most }
+    }
+
+    /// Greater if a unit takes longer to be earned.
+    pub(crate) fn cmp_slowness(&self, other: &Scale) -> Ordering {
+        let crossed = |one: &Scale, other: &Scale| u128::from(one.period) * u128::from(other.units);
+        crossed(self, other).cmp(&crossed(other, self))
     }
 
     /// The first ns at which `E` has reached `step`.

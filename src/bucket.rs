@@ -15,7 +15,7 @@
 //! 4. No word ever lies beyond `E + depth` at the time it was written; at an earlier `now`, as
 //!    after a step back of time, the bucket holds nothing and the word stands.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use crate::axis::{Axis, Scale};
 use crate::quota::Quota;
@@ -100,6 +100,11 @@ impl Reading {
         let cost = n * self.scale.steps_per_unit;
         // E(t) + depth >= word + cost
         self.until(self.word.saturating_sub(self.depth - cost))
+    }
+
+    /// Greater if a unit takes longer to be earned than in the other bucket.
+    pub(crate) fn cmp_slowness(&self, other: &Reading) -> Ordering {
+        self.scale.cmp_slowness(&other.scale)
     }
 
     /// The time that this bucket takes to fill from empty.

@@ -1,6 +1,6 @@
 //! The whole answer to a check.
 
-use std::{cmp::Reverse, fmt, time::Duration};
+use std::{cmp::Ordering, fmt, time::Duration};
 
 use crate::bucket::Reading;
 
@@ -109,32 +109,11 @@ impl<const N: usize> Decision<N> {
     /// the policy makes no difference.
     #[must_use]
     pub fn binding(&self) -> usize {
-        let rank = |index: &usize| {
-            let part = &self.parts[*index];
-            let tightness = if self.allowed {
-                (false, Duration::ZERO, Reverse(part.remaining()))
-            } else {
-                (
-                    part.is_never(),
-                    part.retry_after().unwrap_or_default(),
-                    Reverse(0),
-                )
-            };
-            // The index only makes the first of equals the greatest.
-            let fill_time = part.reading.fill_time();
-            (
-                tightness,
-                part.reset_after(),
-                Reverse(part.limit()),
-                fill_time,
-                Reverse(*index),
-            )
+        let tighter = |best: usize, next: usize| {
+            let ordering = self.parts[next].cmp_tightness(&self.parts[best], self.allowed);
+            if ordering.is_gt() { next } else { best }
         };
-        if N == 1 {
-            0
-        } else {
-            (0..N).max_by_key(rank).unwrap_or(0)
-        }
+        (1..N).fold(0, tighter)
     }
 
     /// Each quota's own numbers, in the order of the policy.
@@ -198,6 +177,22 @@ impl QuotaDecision {
     #[must_use]
     pub fn is_never(&self) -> bool {
         self.asked > self.reading.burst
+    }
+}
+
+impl QuotaDecision {
+    /// Greater if this quota, rather than the other, binds.
+    fn cmp_tightness(&self, other: &QuotaDecision, allowed: bool) -> Ordering {
+        let by_verdict = if allowed {
+            other.remaining().cmp(&self.remaining())
+        } else {
+            let never = self.is_never().cmp(&other.is_never());
+            never.then_with(|| self.retry_after().cmp(&other.retry_after()))
+        };
+        by_verdict
+            .then_with(|| self.reset_after().cmp(&other.reset_after()))
+            .then_with(|| other.limit().cmp(&self.limit()))
+            .then_with(|| self.reading.cmp_slowness(&other.reading))
     }
 }
 

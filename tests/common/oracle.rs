@@ -36,37 +36,56 @@ struct Level {
 impl Oracle {
     /// Full buckets, at time 0.
     pub fn new(quotas: &[Quota]) -> Oracle {
-        let full = |quota: &Quota| Level { quota: *quota, level: times(quota.burst_size(), quota) };
-        Oracle { buckets: quotas.iter().map(full).collect(), now: 0 }
+        let full = |quota: &Quota| Level {
+            quota: *quota,
+            level: times(quota.burst_size(), quota),
+        };
+        Oracle {
+            buckets: quotas.iter().map(full).collect(),
+            now: 0,
+        }
     }
 
     /// Spends `n` units at `now`, in ns, if every bucket holds as many.
     pub fn check(&mut self, now: u64, n: u64) -> Answer {
+        self.earn(now);
+        let allowed = self
+            .buckets
+            .iter()
+            .all(|bucket| bucket.level >= times(n, &bucket.quota));
+        if allowed {
+            self.spend(now, n);
+        }
+        self.answer(n, allowed)
+    }
+
+    /// Spends `n` units at `now` whether they are there or not.
+    pub fn spend(&mut self, now: u64, n: u64) {
+        self.earn(now);
+        for Level { quota, level } in &mut self.buckets {
+            *level -= times(n, quota);
+        }
+    }
+
+    fn earn(&mut self, now: u64) {
         let elapsed = now.saturating_sub(self.now);
         self.now = self.now.max(now);
         for Level { quota, level } in &mut self.buckets {
             *level += BigInt::from(quota.units()) * elapsed;
             *level = level.clone().min(times(quota.burst_size(), quota));
         }
-        let allowed = self.buckets.iter().all(|bucket| bucket.level >= times(n, &bucket.quota));
-        if allowed {
-            for Level { quota, level } in &mut self.buckets {
-                *level -= times(n, quota);
-            }
-        }
-        self.answer(n, allowed)
     }
 
     fn answer(&self, n: u64, allowed: bool) -> Answer {
         let buckets = || self.buckets.iter();
         let never = buckets().any(|bucket| n > bucket.quota.burst_size());
-        let remaining = buckets().map(|b| &b.level / nanos(&b.quota)).min().unwrap();
+        let remaining = buckets().map(Level::units).min().unwrap();
         let waits = buckets().map(|bucket| bucket.wait_for(n)).max().unwrap();
         let resets = buckets().map(|bucket| bucket.wait_for(bucket.quota.burst_size()));
         Answer {
             allowed,
             never,
-            remaining: remaining.try_into().unwrap(),
+            remaining,
             retry_after: (!allowed && !never).then_some(waits),
             reset_after: resets.max().unwrap(),
         }
@@ -74,6 +93,12 @@ impl Oracle {
 }
 
 impl Level {
+    /// The whole units in the bucket.
+    fn units(&self) -> u64 {
+        let units: BigInt = self.level.clone().max(BigInt::ZERO) / nanos(&self.quota);
+        units.try_into().unwrap()
+    }
+
     /// The whole ns until `n` units are there.
     fn wait_for(&self, n: u64) -> Duration {
         let missing = (times(n, &self.quota) - &self.level).max(BigInt::ZERO);
@@ -98,7 +123,11 @@ pub struct Bracket {
 
 impl Bracket {
     pub fn new(quota: &Quota) -> Bracket {
-        Bracket { quota: *quota, low: BigInt::ZERO, high: BigInt::ZERO }
+        Bracket {
+            quota: *quota,
+            low: BigInt::ZERO,
+            high: BigInt::ZERO,
+        }
     }
 
     /// Whether `n` units may have been allowed at `now`; if so they are spent.
@@ -116,7 +145,7 @@ impl Bracket {
     pub fn deny(&self, now: u64, n: u64) -> bool {
         let (earliest, _) = self.earned(now);
         let burst = times(self.quota.burst_size(), &self.quota);
-        self.high > earliest + burst - times(n, &self.quota)
+        n > self.quota.burst_size() || self.high > earliest + burst - times(n, &self.quota)
     }
 
     /// Whether `remaining` whole units may be left at `now`.
@@ -138,7 +167,10 @@ impl Bracket {
 
 /// Whether the law demands the model to the letter: a unit takes a whole number of ns.
 pub fn is_exact(quota: &Quota) -> bool {
-    quota.period().as_nanos().is_multiple_of(u128::from(quota.units()))
+    quota
+        .period()
+        .as_nanos()
+        .is_multiple_of(u128::from(quota.units()))
 }
 
 fn times(units: u64, quota: &Quota) -> BigInt {

@@ -1,0 +1,5 @@
+//! What several test binaries share. Each compiles this for itself and uses a part.
+#![allow(dead_code)]
+
+pub mod oracle;
+pub mod strategies;

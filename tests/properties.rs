@@ -1,0 +1,534 @@
+//! Every law as a property, over all of the parameter space, against an exact oracle.
+//!
+//! 1. Never over: in any stretch of time t at most burst + t * rate units.
+//! 2. No drift: to the letter where a unit takes whole ns, else less than 1 ns away, for a century.
+//! 3. `retry_after` is tight.
+//! 4. `remaining` is exact.
+//! 5. `reset_after` is exact.
+//! 6. A denial spends nothing, stores nothing and changes nothing.
+//! 7. All or nothing, over several quotas, in any order.
+//! 8. Forgetting is invisible.
+//! 9. Time that stands still or steps back admits nothing extra and locks nobody out.
+//! 10. No panic and no overflow, and debug and release decide alike.
+//!
+//! `tests/planted.py` plants a bug against each law and sees its property fail.
+
+mod common;
+
+use std::time::Duration;
+
+use common::oracle::{Answer, Bracket, Oracle, is_exact};
+use common::strategies::{self, HORIZON, Step};
+use num_bigint::BigInt;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::Direct;
+use tollgate::{Decision, ManualClock, Policy, Quota, RateLimiter};
+
+/// A limiter of one key on its own clock, that knows the ns since its start.
+struct Subject<const N: usize> {
+    limiter: RateLimiter<u8, N>,
+    clock: ManualClock,
+    now: u64,
+}
+
+const KEY: &u8 = &7;
+
+impl<const N: usize> Subject<N> {
+    fn new(quotas: [Quota; N]) -> Subject<N> {
+        let clock = ManualClock::new();
+        let limiter = RateLimiter::builder(Policy::from(quotas))
+            .clock(clock.clone())
+            .shards(2)
+            .sweep_by_hand()
+            .build();
+        Subject {
+            limiter,
+            clock,
+            now: 0,
+        }
+    }
+
+    /// To `now + by`, but not past the century for which the laws are promised.
+    fn advance(&mut self, by: u64) {
+        let by = by.min(HORIZON - self.now);
+        self.now += by;
+        self.clock.advance(Duration::from_nanos(by));
+    }
+
+    fn rewind(&mut self, by: u64) {
+        let by = by.min(self.now);
+        self.now -= by;
+        self.clock.rewind(Duration::from_nanos(by));
+    }
+
+    fn check_n(&self, n: u64) -> Decision<N> {
+        self.limiter.check_n(KEY, n)
+    }
+
+    fn peek_n(&self, n: u64) -> Decision<N> {
+        self.limiter.peek_n(KEY, n)
+    }
+}
+
+fn answer<const N: usize>(decision: Decision<N>) -> Answer {
+    Answer {
+        allowed: decision.is_allowed(),
+        never: decision.is_never(),
+        remaining: decision.remaining(),
+        retry_after: decision.retry_after(),
+        reset_after: decision.reset_after(),
+    }
+}
+
+/// The most units that a quota may admit in any stretch of `nanos`, times its period in ns: by the
+/// first law, and by the second 1 ns later where a unit does not take whole ns.
+fn most(quota: &Quota, nanos: u64) -> BigInt {
+    let slack = u64::from(!is_exact(quota));
+    BigInt::from(quota.burst_size()) * quota.period().as_nanos()
+        + BigInt::from(quota.units()) * (BigInt::from(nanos) + slack)
+}
+
+/// The first stretch of time in which more than `most` was admitted.
+fn first_excess(quota: &Quota, admitted: &[(u64, u64)]) -> Option<(u64, u64)> {
+    let mut sorted = admitted.to_vec();
+    sorted.sort_unstable();
+    for (index, (from, _)) in sorted.iter().enumerate() {
+        let mut total = BigInt::ZERO;
+        for (to, n) in &sorted[index..] {
+            total += *n;
+            if &total * quota.period().as_nanos() > most(quota, to - from) {
+                return Some((*from, *to));
+            }
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        // Found once, checked for ever: this file is committed.
+        failure_persistence: Some(Box::new(Direct("tests/properties.regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn law_1_never_over(quota in strategies::quota(), steps in strategies::steps(60)) {
+        let mut subject = Subject::new([quota]);
+        let mut admitted = Vec::new();
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            if subject.check_n(n).is_allowed() {
+                admitted.push((subject.now, n));
+            }
+        }
+        prop_assert_eq!(first_excess(&quota, &admitted), None);
+    }
+
+    #[test]
+    fn law_1_never_over_with_threads_and_a_clock_that_moves(
+        quota in strategies::quota_of_small_burst(),
+        ticks in prop::collection::vec(0..3_u64, 1..20),
+    ) {
+        let subject = Subject::new([quota]);
+        let unit = strategies::unit_time(&quota).min(HORIZON / 100);
+        let elapsed = ticks.iter().sum::<u64>() * unit;
+        let admitted: u64 = std::thread::scope(|scope| {
+            let checkers: Vec<_> = (0..2)
+                .map(|_| scope.spawn(|| (0..200).filter(|_| subject.limiter.allow(KEY)).count()))
+                .collect();
+            for tick in &ticks {
+                subject.clock.advance(Duration::from_nanos(tick * unit));
+                subject.limiter.sweep();
+            }
+            checkers.into_iter().map(|checker| checker.join().unwrap() as u64).sum()
+        });
+        prop_assert!(BigInt::from(admitted) * quota.period().as_nanos() <= most(&quota, elapsed));
+    }
+
+    #[test]
+    fn law_2_whole_nanoseconds_decide_as_the_rational_model(
+        quota in strategies::exact_quota(),
+        start in strategies::uptime(),
+        steps in strategies::steps(60),
+    ) {
+        let (mut subject, mut oracle) = (Subject::new([quota]), Oracle::new(&[quota]));
+        subject.advance(start);
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            prop_assert_eq!(answer(subject.check_n(n)), oracle.check(subject.now, n));
+        }
+    }
+
+    #[test]
+    fn law_2_any_other_decides_as_the_model_less_than_1_ns_away(
+        quota in strategies::quota(),
+        start in strategies::uptime(),
+        steps in strategies::steps(60),
+    ) {
+        let (mut subject, mut bracket) = (Subject::new([quota]), Bracket::new(&quota));
+        subject.advance(start);
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            let decision = subject.check_n(n);
+            let possible = match decision.is_allowed() {
+                true => bracket.allow(subject.now, n),
+                false => bracket.deny(subject.now, n),
+            };
+            prop_assert!(possible);
+            prop_assert!(bracket.remain(subject.now, decision.remaining()));
+        }
+    }
+
+    #[test]
+    fn law_2_a_full_bucket_passes_exactly_its_burst_at_one_instant(
+        quota in strategies::quota(),
+        start in strategies::uptime(),
+        first in any::<u64>(),
+    ) {
+        let mut subject = Subject::new([quota]);
+        subject.advance(start);
+        let burst = quota.burst_size();
+        prop_assert_eq!(subject.check_n(1).remaining(), burst - 1);
+        let part = first % burst;
+        prop_assert!(subject.check_n(part).is_allowed());
+        prop_assert!(subject.check_n(burst - 1 - part).is_allowed());
+        prop_assert!(!subject.check_n(1).is_allowed());
+    }
+
+    #[test]
+    fn law_3_retry_after_is_tight(
+        quota in strategies::quota(),
+        start in strategies::uptime(),
+        steps in strategies::steps(20),
+    ) {
+        let mut subject = Subject::new([quota]);
+        subject.advance(start);
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            let decision = subject.check_n(n);
+            prop_assert_eq!(decision.is_never(), n > quota.burst_size());
+            match decision.retry_after() {
+                None => prop_assert!(decision.is_allowed() || decision.is_never()),
+                Some(wait) => {
+                    prop_assert!(!decision.is_allowed() && !decision.is_never());
+                    let wait = u64::try_from(wait.as_nanos()).unwrap();
+                    prop_assert!(wait > 0);
+                    // At the end of the century nothing is earned any more.
+                    prop_assume!(subject.now + wait <= HORIZON);
+                    subject.advance(wait - 1);
+                    prop_assert!(!subject.peek_n(n).is_allowed(), "allowed 1 ns before");
+                    subject.advance(1);
+                    prop_assert!(subject.peek_n(n).is_allowed(), "denied at retry_after");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn law_4_exactly_the_remaining_units_pass_now(
+        quota in strategies::quota(),
+        start in strategies::uptime(),
+        steps in strategies::steps(20),
+    ) {
+        let mut subject = Subject::new([quota]);
+        subject.advance(start);
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            let remaining = subject.check_n(n).remaining();
+            prop_assert!(remaining <= quota.burst_size());
+            prop_assert_eq!(subject.peek_n(1).remaining(), remaining);
+            prop_assert!(subject.peek_n(remaining).is_allowed());
+            prop_assert!(!subject.peek_n(remaining + 1).is_allowed());
+            if remaining < 50 {
+                for left in (0..remaining).rev() {
+                    prop_assert_eq!(subject.check_n(1).remaining(), left);
+                }
+                prop_assert!(!subject.check_n(1).is_allowed());
+            }
+        }
+    }
+
+    #[test]
+    fn law_5_the_bucket_is_full_at_reset_after_and_not_1_ns_before(
+        quota in strategies::quota(),
+        start in strategies::uptime(),
+        steps in strategies::steps(20),
+    ) {
+        let mut subject = Subject::new([quota]);
+        subject.advance(start);
+        for step in steps {
+            let (elapsed, n) = step.of(&quota);
+            subject.advance(elapsed);
+            let reset = u64::try_from(subject.check_n(n).reset_after().as_nanos()).unwrap();
+            prop_assume!(subject.now + reset <= HORIZON);
+            if reset > 0 {
+                subject.advance(reset - 1);
+                prop_assert!(subject.peek_n(1).remaining() < quota.burst_size());
+                prop_assert_eq!(subject.limiter.sweep(), 0);
+                subject.advance(1);
+            }
+            prop_assert_eq!(subject.peek_n(1).remaining(), quota.burst_size());
+            prop_assert_eq!(subject.peek_n(1).reset_after(), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn law_6_denials_change_no_later_decision(
+        quota in strategies::quota(),
+        steps in strategies::steps(40),
+        asks in prop::collection::vec(any::<u64>(), 1..40),
+    ) {
+        let (mut left_alone, mut pestered) = (Subject::new([quota]), Subject::new([quota]));
+        let too_much = |subject: &Subject<1>, ask: u64| {
+            let remaining = subject.peek_n(1).remaining();
+            ask.saturating_add(remaining).saturating_add(1)
+        };
+        prop_assert!(!pestered.check_n(too_much(&pestered, asks[0])).is_allowed());
+        prop_assert!(pestered.limiter.is_empty());
+        for (step, ask) in steps.iter().zip(asks.iter().cycle()) {
+            let (elapsed, n) = step.of(&quota);
+            left_alone.advance(elapsed);
+            pestered.advance(elapsed);
+            for _ in 0..2 {
+                prop_assert!(!pestered.check_n(too_much(&pestered, *ask)).is_allowed());
+            }
+            prop_assert_eq!(answer(left_alone.check_n(n)), answer(pestered.check_n(n)));
+            prop_assert_eq!(left_alone.limiter.len(), pestered.limiter.len());
+        }
+    }
+
+    #[test]
+    fn law_7_spends_from_every_quota_or_from_none(
+        quotas in [strategies::exact_quota(), strategies::exact_quota(), strategies::exact_quota()],
+        steps in strategies::steps(60),
+    ) {
+        let (mut subject, mut oracle) = (Subject::new(quotas), Oracle::new(&quotas));
+        for (index, step) in steps.iter().enumerate() {
+            let (elapsed, n) = step.of(&quotas[index % 3]);
+            subject.advance(elapsed);
+            let decision = subject.check_n(n);
+            prop_assert_eq!(answer(decision), oracle.check(subject.now, n));
+
+            // The decision names the quota that binds, and each quota has its own numbers.
+            let binding = decision.quotas()[decision.binding()];
+            prop_assert_eq!(decision.limit(), quotas[decision.binding()].burst_size());
+            prop_assert_eq!(decision.is_never(), binding.is_never());
+            prop_assert_eq!(decision.retry_after(), binding.retry_after());
+            if decision.is_allowed() {
+                prop_assert_eq!(decision.remaining(), binding.remaining());
+            }
+            for (quota, part) in quotas.iter().zip(decision.quotas()) {
+                prop_assert_eq!(part.limit(), quota.burst_size());
+                prop_assert!(part.remaining() >= decision.remaining());
+                prop_assert!(part.reset_after() <= decision.reset_after());
+                prop_assert!(part.retry_after() <= decision.retry_after() || decision.is_never());
+            }
+        }
+    }
+
+    #[test]
+    fn law_7_each_quota_holds_for_itself_whatever_its_rate(
+        quotas in [strategies::quota(), strategies::quota()],
+        steps in strategies::steps(60),
+    ) {
+        let mut subject = Subject::new(quotas);
+        let mut admitted = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let (elapsed, n) = step.of(&quotas[index % 2]);
+            subject.advance(elapsed);
+            let decision = subject.check_n(n);
+            if decision.is_allowed() {
+                admitted.push((subject.now, n));
+            } else if let Some(wait) = decision.retry_after() {
+                let wait = u64::try_from(wait.as_nanos()).unwrap();
+                if subject.now + wait <= HORIZON {
+                    subject.advance(wait - 1);
+                    prop_assert!(!subject.peek_n(n).is_allowed(), "allowed 1 ns before");
+                    subject.advance(1);
+                    prop_assert!(subject.peek_n(n).is_allowed(), "denied at retry_after");
+                }
+            }
+        }
+        for quota in quotas {
+            prop_assert_eq!(first_excess(&quota, &admitted), None);
+        }
+    }
+
+    #[test]
+    fn law_7_the_order_of_quotas_makes_no_difference(
+        quotas in [strategies::quota(), strategies::quota(), strategies::quota()],
+        turn in 0..3_usize,
+        swap in any::<bool>(),
+        steps in strategies::steps(40),
+    ) {
+        let mut reordered = quotas;
+        reordered.rotate_left(turn);
+        if swap {
+            reordered.swap(0, 1);
+        }
+        let (mut one, mut other) = (Subject::new(quotas), Subject::new(reordered));
+        for (index, step) in steps.iter().enumerate() {
+            let (elapsed, n) = step.of(&quotas[index % 3]);
+            one.advance(elapsed);
+            other.advance(elapsed);
+            let (one, other) = (one.check_n(n), other.check_n(n));
+            prop_assert_eq!(answer(one), answer(other));
+            prop_assert_eq!(one.limit(), other.limit());
+            prop_assert_eq!(rate(&quotas[one.binding()]), rate(&reordered[other.binding()]));
+        }
+    }
+
+    #[test]
+    fn law_8_a_limiter_that_forgets_decides_as_one_that_never_does(
+        quotas in [strategies::quota(), strategies::quota()],
+        steps in strategies::steps(60),
+        sweeps in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let (mut never, mut often) = (Subject::new(quotas), Subject::new(quotas));
+        for ((index, step), sweep) in steps.iter().enumerate().zip(sweeps) {
+            let (elapsed, n) = step.of(&quotas[index % 2]);
+            never.advance(elapsed);
+            often.advance(elapsed);
+            if sweep {
+                let full = often.peek_n(1).reset_after().is_zero();
+                let stored = often.limiter.len();
+                prop_assert_eq!(often.limiter.sweep(), if full { stored } else { 0 });
+            }
+            prop_assert_eq!(answer(never.check_n(n)), answer(often.check_n(n)));
+        }
+    }
+
+    #[test]
+    fn law_9_a_clock_that_steps_back_admits_nothing_extra_and_locks_nobody_out(
+        quota in strategies::quota(),
+        steps in strategies::steps(60),
+        backs in prop::collection::vec(prop::option::weighted(0.3, any::<Step>()), 60),
+        sweeps in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut subject = Subject::new([quota]);
+        // Time that steps back stands still for the oracle, which is told what was admitted.
+        let mut oracle = Oracle::new(&[quota]);
+        let (mut admitted, mut latest, mut swept) = (Vec::new(), 0, 0);
+        for ((step, back), sweep) in steps.iter().zip(backs).zip(sweeps) {
+            let (elapsed, n) = step.of(&quota);
+            match back {
+                Some(back) => subject.rewind(back.of(&quota).0),
+                None => subject.advance(elapsed),
+            }
+            latest = latest.max(subject.now);
+            if sweep {
+                subject.limiter.sweep();
+                swept = swept.max(subject.now);
+            }
+            // A key that may have been swept is let in as of the sweep, if the clock is behind it.
+            let at = if subject.limiter.is_empty() { subject.now.max(swept) } else { subject.now };
+            let decision = subject.check_n(n);
+            prop_assert!(decision.remaining() <= quota.burst_size());
+            if decision.is_allowed() {
+                admitted.push((at, n));
+                oracle.spend(latest, n);
+            }
+        }
+        prop_assert_eq!(first_excess(&quota, &admitted), None);
+
+        // Back at the latest time, nothing is owed beyond the debt.
+        subject.advance(latest - subject.now);
+        let expected = oracle.check(latest, 0);
+        let found = subject.peek_n(0);
+        let slack = Duration::from_nanos(u64::from(!is_exact(&quota)));
+        prop_assert!(found.reset_after() <= expected.reset_after + slack);
+    }
+
+    #[test]
+    fn law_9_time_that_stands_still_admits_the_burst_and_no_more(
+        quota in strategies::quota_of_small_burst(),
+        start in strategies::uptime(),
+    ) {
+        let mut subject = Subject::new([quota]);
+        subject.advance(start);
+        let asked = 2 * quota.burst_size() + 10;
+        let admitted = (0..asked).filter(|_| subject.check_n(1).is_allowed()).count();
+        prop_assert_eq!(admitted as u64, quota.burst_size());
+    }
+
+    #[test]
+    fn law_10_no_input_panics(
+        units in any::<u64>(),
+        seconds in any::<u64>(),
+        nanos in 0..1_000_000_000_u32,
+        burst in any::<u64>(),
+        steps in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 1..20),
+    ) {
+        // Whole u64s are nearly always out of range as they are; shifted they are of any size.
+        for shift in [0, 8, 16, 24, 32, 40, 48, 56] {
+            let period = Duration::new(seconds >> shift, nanos);
+            match Quota::new(units >> shift, period, burst >> shift) {
+                Err(refused) => prop_assert!(!refused.to_string().is_empty()),
+                Ok(quota) => {
+                    let mut subject = Subject::new([quota]);
+                    for (elapsed, n, back) in &steps {
+                        if *back {
+                            subject.rewind(*elapsed);
+                        } else {
+                            subject.clock.advance(Duration::from_nanos(*elapsed));
+                        }
+                        let decision = subject.check_n(*n);
+                        prop_assert!(decision.remaining() <= quota.burst_size());
+                        let text = format!("{decision:?}");
+                        prop_assert!(text.starts_with("Decision"));
+                        subject.limiter.sweep();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A rate, so that equal rates are equal however they are written.
+fn rate(quota: &Quota) -> (u64, u64) {
+    let (units, period) = (
+        quota.units(),
+        u64::try_from(quota.period().as_nanos()).unwrap(),
+    );
+    let (mut a, mut b) = (units, period);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    (units / a, period / a)
+}
+
+/// Law 10. CI runs this in both profiles, which must find the same digest.
+#[test]
+fn law_10_debug_and_release_decide_alike() {
+    let mut digest: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut random: u64 = 1;
+    let mut next = || {
+        // xorshift64: Marsaglia, "Xorshift RNGs", 2003.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for _ in 0..300 {
+        let size = next() % 64;
+        let period = Duration::from_nanos((next() >> size).max(1));
+        let Ok(quota) = Quota::new((next() >> (next() % 64)).max(1), period, 1 + next() % 1_000)
+        else {
+            continue;
+        };
+        let mut subject = Subject::new([quota]);
+        for _ in 0..100 {
+            subject.advance(next() >> (next() % 64));
+            let text = format!("{:?}", subject.check_n(next() % 20));
+            for byte in text.bytes() {
+                digest = (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+    }
+    assert_eq!(digest, 2_242_557_739_771_200_715);
+}
