@@ -218,7 +218,9 @@ proptest! {
                     let wait = u64::try_from(wait.as_nanos()).unwrap();
                     prop_assert!(wait > 0);
                     // At the end of the century nothing is earned any more.
-                    prop_assume!(subject.now + wait <= HORIZON);
+                    if subject.now + wait > HORIZON {
+                        break;
+                    }
                     subject.advance(wait - 1);
                     prop_assert!(!subject.peek_n(n).is_allowed(), "allowed 1 ns before");
                     subject.advance(1);
@@ -265,7 +267,9 @@ proptest! {
             let (elapsed, n) = step.of(&quota);
             subject.advance(elapsed);
             let reset = u64::try_from(subject.check_n(n).reset_after().as_nanos()).unwrap();
-            prop_assume!(subject.now + reset <= HORIZON);
+            if subject.now + reset > HORIZON {
+                break;
+            }
             if reset > 0 {
                 subject.advance(reset - 1);
                 prop_assert!(subject.peek_n(1).remaining() < quota.burst_size());
