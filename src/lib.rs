@@ -38,6 +38,8 @@ mod serde;
 mod sweep;
 mod sync;
 mod table;
+#[cfg(all(test, tollgate_loom))]
+mod tests;
 
 pub use clock::{Clock, ManualClock};
 pub use decision::{Decision, QuotaDecision};

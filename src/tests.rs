@@ -1,0 +1,68 @@
+//! Models: the limiter itself under loom, which runs each through every interleaving of its
+//! threads, up to the bound on preemptions below, and every value a relaxed load may see.
+//!
+//! Only the map is stood in for ([`table`](crate::table) says with what contract), and the wait
+//! for the next sweep, which ends at once or never. loom does not see: orders that SeqCst would
+//! forbid and AcqRel does not, load buffering, dashmap's own locks, and the time stamp counter.
+//!
+//! `RUSTFLAGS="--cfg tollgate_loom" cargo test --release --lib models`
+
+mod models {
+    mod drop_and_sweep;
+    mod forget;
+    mod policy;
+    mod refill;
+    mod sweep;
+}
+
+use std::time::Duration;
+
+use crate::sync::Arc;
+use crate::{ManualClock, Policy, RateLimiter};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs `scenario` in every interleaving. Four preemptions are more than any model here needs to
+/// find the bug that is planted against it; loom's own variable can raise them.
+fn model(scenario: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    if model.preemption_bound.is_none() {
+        model.preemption_bound = Some(4);
+    }
+    model.check(scenario);
+}
+
+type Limiter<const N: usize> = Arc<RateLimiter<u8, N>>;
+
+/// A limiter swept by hand, with the clock that moves it.
+fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualClock) {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::builder(policy)
+        .clock(clock.clone())
+        .sweep_by_hand()
+        .build();
+    (Arc::new(limiter), clock)
+}
+
+/// Spends the key's last units one by one, and says how many they were.
+fn drain<const N: usize>(limiter: &Limiter<N>) -> u64 {
+    let mut units = 0;
+    while limiter.allow(&KEY) {
+        units += 1;
+    }
+    units
+}
+
+const KEY: u8 = 7;
+
+/// A thread that asks for `n` units and ends with how many it got.
+fn ask<const N: usize>(limiter: &Limiter<N>, n: u64) -> loom::thread::JoinHandle<u64> {
+    let limiter = Arc::clone(limiter);
+    loom::thread::spawn(move || {
+        if limiter.check_n(&KEY, n).is_allowed() {
+            n
+        } else {
+            0
+        }
+    })
+}

@@ -1,0 +1,34 @@
+//! Law 7 under a race: a policy of two quotas spends from both or from none.
+
+use super::super::{KEY, SECOND, ask, drain, limiter, model};
+use crate::Quota;
+
+/// The first quota has room for both askers, the second for one: what the refused one leaves
+/// untouched shows in the first.
+#[test]
+fn a_refusal_by_one_quota_spends_from_neither() {
+    model(|| {
+        let (limiter, _) = limiter([Quota::per_hour(5), Quota::per_second(3)]);
+        let (one, other) = (ask(&limiter, 2), ask(&limiter, 3));
+        let spent = one.join().unwrap() + other.join().unwrap();
+        assert!(spent == 2 || spent == 3);
+        let [hour, second] = *limiter.peek(&KEY).quotas();
+        assert_eq!(hour.remaining(), 5 - spent);
+        assert_eq!(second.remaining(), 3 - spent);
+    });
+}
+
+#[test]
+fn neither_quota_is_exceeded_while_the_faster_refills() {
+    model(|| {
+        let (limiter, clock) = limiter([Quota::per_second(1), Quota::per_hour(2)]);
+        let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
+        clock.advance(SECOND);
+        let own = drain(&limiter);
+        let spent = one.join().unwrap() + other.join().unwrap() + own + drain(&limiter);
+        // The unit of the refill is lost if nobody took the one before it in time.
+        assert!(spent == 1 || spent == 2);
+        let [second, hour] = *limiter.peek(&KEY).quotas();
+        assert_eq!((second.remaining(), hour.remaining()), (0, 2 - spent));
+    });
+}

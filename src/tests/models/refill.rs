@@ -1,0 +1,57 @@
+//! Laws 1 and 2 under a race: no unit is handed out twice, and none is withheld.
+
+use super::super::{SECOND, ask, drain, limiter, model};
+use crate::Quota;
+
+#[test]
+fn two_threads_race_for_one_unit_and_one_gets_it() {
+    model(|| {
+        let (limiter, _) = limiter(Quota::per_second(1));
+        let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
+        assert_eq!(one.join().unwrap() + other.join().unwrap(), 1);
+        assert_eq!(limiter.len(), 1);
+    });
+}
+
+#[test]
+fn three_threads_race_for_the_last_unit_across_a_refill() {
+    model(|| {
+        let (limiter, clock) = limiter(Quota::per_second(1));
+        assert!(limiter.allow(&super::super::KEY));
+        let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
+        clock.advance(SECOND);
+        let own = drain(&limiter);
+        let raced = one.join().unwrap() + other.join().unwrap();
+        // Whoever looked too early leaves the unit to somebody.
+        assert_eq!(raced + own + drain(&limiter), 1);
+    });
+}
+
+/// The stalled caller and the refusal: a thread that read the clock before the refill and decides
+/// after somebody spent from it must not miss the unit that is there at every instant of its call.
+#[test]
+fn nobody_is_refused_while_a_unit_is_there() {
+    model(|| {
+        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        assert!(limiter.allow(&super::super::KEY));
+        let stalled = ask(&limiter, 1);
+        clock.advance(SECOND);
+        assert!(limiter.allow(&super::super::KEY));
+        assert_eq!(stalled.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn peek_sees_no_denial_while_a_unit_is_there() {
+    model(|| {
+        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        assert!(limiter.allow(&super::super::KEY));
+        let peeking = {
+            let limiter = crate::sync::Arc::clone(&limiter);
+            loom::thread::spawn(move || limiter.peek(&super::super::KEY).is_allowed())
+        };
+        clock.advance(SECOND);
+        assert!(limiter.allow(&super::super::KEY));
+        assert!(peeking.join().unwrap());
+    });
+}
