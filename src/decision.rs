@@ -105,7 +105,7 @@ impl<const N: usize> Decision<N> {
     ///
     /// On a denial that is the quota with the longest wait, or one that can never be met; when
     /// allowed, the one with the least remaining. Where that is equal, it is the one that takes
-    /// longer to be full, then the one with the smaller burst, then the slower one: the order in
+    /// longer to be full, then the slower one, then the one with the smaller burst: the order in
     /// the policy makes no difference.
     #[must_use]
     pub fn binding(&self) -> usize {
@@ -181,7 +181,7 @@ impl QuotaDecision {
 }
 
 impl QuotaDecision {
-    /// Greater if this quota, rather than the other, binds.
+    /// Greater if this quota, rather than the other, binds. Equal quotas alone are equal in all.
     fn cmp_tightness(&self, other: &QuotaDecision, allowed: bool) -> Ordering {
         let by_verdict = if allowed {
             other.remaining().cmp(&self.remaining())
@@ -191,8 +191,8 @@ impl QuotaDecision {
         };
         by_verdict
             .then_with(|| self.reset_after().cmp(&other.reset_after()))
-            .then_with(|| other.limit().cmp(&self.limit()))
             .then_with(|| self.reading.cmp_slowness(&other.reading))
+            .then_with(|| other.limit().cmp(&self.limit()))
     }
 }
 

@@ -10,10 +10,11 @@
 //! assert_eq!(decision.remaining(), 9);
 //! ```
 
+#![warn(missing_docs, unreachable_pub)]
 // Floats have no place in time or units; a lossy cast is how a limiter starts to drift; and what
 // callers trust with their availability does not panic.
 #![cfg_attr(
-    not(test),
+    not(any(test, tollgate_loom)),
     warn(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

@@ -365,7 +365,7 @@ proptest! {
 
     #[test]
     fn law_7_the_order_of_quotas_makes_no_difference(
-        quotas in [strategies::quota(), strategies::quota(), strategies::quota()],
+        quotas in strategies::quotas_alike(),
         turn in 0..3_usize,
         swap in any::<bool>(),
         steps in strategies::steps(40),

@@ -15,6 +15,8 @@ pub fn quota() -> BoxedStrategy<Quota> {
         2 => (1..=1_000_u64, common_period(), burst()),
         2 => (any_size(), common_period(), burst()),
         1 => (any_size(), any_size(), burst()),
+        // Few units in lowest terms: exact, though no unit takes whole ns.
+        1 => (1..8_u64, any_size(), burst()),
         // As fast as there is, and as slow.
         1 => (5_845_000_000..=5_845_420_460_u64, Just(1_000_000_000), burst()),
         1 => (Just(1), HORIZON..=4 * HORIZON, burst()),
@@ -49,6 +51,21 @@ pub fn quota_of_small_burst() -> BoxedStrategy<Quota> {
         .prop_filter_map("no such quota", |(quota, burst)| {
             Quota::new(quota.units(), quota.period(), burst).ok()
         })
+        .boxed()
+}
+
+/// Three quotas, of the same burst or of the same rate more often than by chance.
+pub fn quotas_alike() -> BoxedStrategy<[Quota; 3]> {
+    let alike = |[one, two, three]: [Quota; 3], how: u8| {
+        let like_one = |quota: Quota| match how {
+            0 => Quota::new(quota.units(), quota.period(), one.burst_size()),
+            1 => Quota::new(one.units(), one.period(), quota.burst_size()),
+            _ => Ok(quota),
+        };
+        Some([one, like_one(two).ok()?, like_one(three).ok()?])
+    };
+    ([quota(), quota(), quota()], 0..3_u8)
+        .prop_filter_map("no such quotas", move |(quotas, how)| alike(quotas, how))
         .boxed()
 }
 

@@ -21,14 +21,14 @@ fn a_refusal_by_one_quota_spends_from_neither() {
 #[test]
 fn neither_quota_is_exceeded_while_the_faster_refills() {
     model(|| {
-        let (limiter, clock) = limiter([Quota::per_second(1), Quota::per_hour(2)]);
+        let (limiter, clock) = limiter([Quota::per_hour(2), Quota::per_second(1)]);
         let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
         clock.advance(SECOND);
         let own = drain(&limiter);
         let spent = one.join().unwrap() + other.join().unwrap() + own + drain(&limiter);
         // The unit of the refill is lost if nobody took the one before it in time.
         assert!(spent == 1 || spent == 2);
-        let [second, hour] = *limiter.peek(&KEY).quotas();
-        assert_eq!((second.remaining(), hour.remaining()), (0, 2 - spent));
+        let [hour, second] = *limiter.peek(&KEY).quotas();
+        assert_eq!((hour.remaining(), second.remaining()), (2 - spent, 0));
     });
 }

@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Plants a bug, one at a time, in a copy of the tree, and sees the test that guards against it fail.
+
+A test that has never failed proves little. Each entry below names a law, an edit that breaks it in a
+way that real limiters have been broken, and the tests that must fail then. First every test named
+runs on the untouched copy and must pass. An edit whose text is no longer there is an error: it
+moves with the code.
+
+    python3 tests/planted.py            all of them
+    python3 tests/planted.py sweep      those whose name holds "sweep"
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPY = ROOT / "target" / "planted"
+
+
+@dataclass
+class Bug:
+    name: str
+    file: str
+    old: str
+    new: str
+    suite: str  # "properties", or "models" for loom
+    tests: list
+
+
+BUGS = [
+    Bug(
+        "law 1: the room of a bucket is not checked against the cost",
+        "src/bucket.rs",
+        "if start <= self.earned + (self.depth - cost) {",
+        "if start < self.earned + self.depth {",
+        "properties",
+        ["law_1_never_over", "law_1_never_over_with_threads_and_a_clock_that_moves"],
+    ),
+    Bug(
+        "law 2: the time of a unit is floored to whole ns, as in most limiters",
+        "src/axis.rs",
+        "let (units, period) = (units / divisor, period / divisor);",
+        "let (units, period) = (units / divisor, period / divisor);\n        "
+        "let (units, period) = if units < period { (1, period / units) } else { (units, period) };",
+        "properties",
+        ["law_2_any_other_decides_as_the_model_less_than_1_ns_away"],
+    ),
+    Bug(
+        "law 2: a burst may be so large that a step is longer than a ns",
+        "src/axis.rs",
+        "if finest < coarsest as u128 {",
+        "if finest == 0 {",
+        "properties",
+        ["law_2_whole_nanoseconds_decide_as_the_rational_model"],
+    ),
+    Bug(
+        "law 2: spending from a full bucket rounds up",
+        "src/bucket.rs",
+        "let start = self.word.max(self.earned);",
+        "let start = self.word.max(self.earned + 1);",
+        "properties",
+        [
+            "law_2_whole_nanoseconds_decide_as_the_rational_model",
+            "law_2_a_full_bucket_passes_exactly_its_burst_at_one_instant",
+        ],
+    ),
+    Bug(
+        "law 3: the wait is rounded down",
+        "src/axis.rs",
+        "        if self.steps_per_unit == self.period {\n            return step.div_ceil(self.units);",
+        "        if self.steps_per_unit == self.period {\n            return step / self.units;",
+        "properties",
+        ["law_3_retry_after_is_tight"],
+    ),
+    Bug(
+        "law 3: the wait of an inexact quota is a ns too long",
+        "src/axis.rs",
+        "(step as u128 * self.period as u128).div_ceil(rate) as u64",
+        "(step as u128 * self.period as u128).div_ceil(rate) as u64 + 1",
+        "properties",
+        ["law_3_retry_after_is_tight"],
+    ),
+    Bug(
+        "law 4: a part of a unit counts as a unit",
+        "src/bucket.rs",
+        "self.depth.saturating_sub(debt) / self.scale.steps_per_unit",
+        "self.depth.saturating_sub(debt).div_ceil(self.scale.steps_per_unit)",
+        "properties",
+        ["law_4_exactly_the_remaining_units_pass_now"],
+    ),
+    Bug(
+        "law 5: full is said a step too early",
+        "src/bucket.rs",
+        "self.until(self.word)\n",
+        "self.until(self.word.saturating_sub(self.scale.steps_per_unit))\n",
+        "properties",
+        ["law_5_the_bucket_is_full_at_reset_after_and_not_1_ns_before"],
+    ),
+    Bug(
+        "law 6: a denial costs what is left",
+        "src/policy.rs",
+        "None => Decision::new(readings, n, false),\n        }\n    }\n\n    /// What",
+        "None => {\n                for (word, reading) in words.iter_mut().zip(&readings) {\n"
+        "                    *word = reading.after_spending(reading.remaining()).unwrap_or(*word);\n"
+        "                }\n                Decision::new(readings, n, false)\n            }\n"
+        "        }\n    }\n\n    /// What",
+        "properties",
+        ["law_6_denials_change_no_later_decision"],
+    ),
+    Bug(
+        "law 6: an oversized request stores its key",
+        "src/limiter.rs",
+        "if n == 0 || self.policy.is_never(n) {",
+        "if n == 0 {",
+        "properties",
+        ["law_6_denials_change_no_later_decision"],
+    ),
+    Bug(
+        "law 7: quotas are spent from one after the other until one refuses",
+        "src/policy.rs",
+        "        let mut readings = self.readings(words, now);\n        match",
+        "        let mut readings = self.readings(words, now);\n"
+        "        for (word, reading) in words.iter_mut().zip(&readings) {\n"
+        "            match reading.after_spending(n) {\n"
+        "                Some(next) => *word = next,\n                None => break,\n            }\n"
+        "        }\n        match",
+        "properties",
+        ["law_7_spends_from_every_quota_or_from_none"],
+    ),
+    Bug(
+        "law 7: the wait is the first quota's",
+        "src/decision.rs",
+        ".filter_map(QuotaDecision::retry_after)\n            .max()",
+        ".filter_map(QuotaDecision::retry_after)\n            .next()",
+        "properties",
+        [
+            "law_7_spends_from_every_quota_or_from_none",
+            "law_7_each_quota_holds_for_itself_whatever_its_rate",
+            "law_7_the_order_of_quotas_makes_no_difference",
+        ],
+    ),
+    Bug(
+        "law 7: of two quotas that bind alike the first is named",
+        "src/decision.rs",
+        "            .then_with(|| other.limit().cmp(&self.limit()))\n",
+        "",
+        "properties",
+        ["law_7_the_order_of_quotas_makes_no_difference"],
+    ),
+    Bug(
+        "law 8: a key is forgotten a unit before its bucket is full",
+        "src/bucket.rs",
+        "self.word <= self.earned\n",
+        "self.word <= self.earned + self.scale.steps_per_unit\n",
+        "properties",
+        ["law_8_a_limiter_that_forgets_decides_as_one_that_never_does"],
+    ),
+    Bug(
+        "law 8: a key is forgotten when one of its buckets is full",
+        "src/policy.rs",
+        ".all(Reading::is_full)",
+        ".any(Reading::is_full)",
+        "properties",
+        ["law_8_a_limiter_that_forgets_decides_as_one_that_never_does"],
+    ),
+    Bug(
+        "law 9: a debt from the future is taken for a mistake and dropped",
+        "src/bucket.rs",
+        "let start = self.word.max(self.earned);",
+        "let start = if self.word > self.earned + self.depth { self.earned } "
+        "else { self.word.max(self.earned) };",
+        "properties",
+        ["law_9_a_clock_that_steps_back_admits_nothing_extra_and_locks_nobody_out"],
+    ),
+    Bug(
+        "law 9: every check lets a step pass",
+        "src/limiter.rs",
+        "        let now = core.timer.now();\n        match",
+        "        let now = core.timer.now() + core.table.len() as u64 * 1_000_000;\n        match",
+        "properties",
+        ["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
+    ),
+    Bug(
+        "law 10: a request above the burst is multiplied out",
+        "src/bucket.rs",
+        "        if n > self.burst {\n            return None;\n        }\n",
+        "",
+        "properties",
+        ["law_10_no_input_panics"],
+    ),
+    Bug(
+        "law 10: the century is not counted when a quota is built",
+        "src/axis.rs",
+        "match century.checked_add(",
+        "match (century * 0).checked_add(",
+        "properties",
+        ["law_10_no_input_panics"],
+    ),
+    Bug(
+        "race: decided on a copy and stored later",
+        "src/limiter.rs",
+        "        match core.table.update(key, |words| core.spend(words, now, n)) {\n",
+        "        let copy = core.table.read(key, |words| *words).map(|mut words| {\n"
+        "            let decision = core.spend(&mut words, now, n);\n"
+        "            core.table.update(key, |stored| *stored = words);\n"
+        "            decision\n        });\n        match copy {\n",
+        "models",
+        ["three_threads_race_for_the_last_unit_across_a_refill"],
+    ),
+    Bug(
+        "race: of two threads that both find the key unknown the second stores it anew",
+        "src/limiter.rs",
+        "Found::Stored => self.spend(words, now, n),",
+        "Found::Stored => {\n                *words = [0; N];\n                self.spend(words, now, n)\n            }",
+        "models",
+        ["two_threads_race_for_one_unit_and_one_gets_it"],
+    ),
+    Bug(
+        "race: a refusal with an old now stands",
+        "src/limiter.rs",
+        "            again(self.timer.now())\n",
+        "            let _ = again;\n            decision\n",
+        "models",
+        ["nobody_is_refused_while_a_unit_is_there", "peek_sees_no_denial_while_a_unit_is_there"],
+    ),
+    Bug(
+        "race: a policy spends from the first quota before it asks the second",
+        "src/policy.rs",
+        "        let mut readings = self.readings(words, now);\n        match",
+        "        let mut readings = self.readings(words, now);\n"
+        "        if let Some(next) = readings[0].after_spending(n) {\n"
+        "            words[0] = next;\n        }\n        match",
+        "models",
+        [
+            "a_refusal_by_one_quota_spends_from_neither",
+            "neither_quota_is_exceeded_while_the_faster_refills",
+        ],
+    ),
+    Bug(
+        "sweep: the watermark is raised after the keys are dropped",
+        "src/limiter.rs",
+        "        self.watermark.raise(now);\n        let forgotten = self",
+        "        let forgotten = self",
+        "models",
+        ["a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile"],
+    ),
+    Bug(
+        "sweep: who stores a key does not look at the watermark",
+        "src/sweep.rs",
+        "now.max(self.0.load(Ordering::Relaxed))",
+        "now",
+        "models",
+        [
+            "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
+            "a_stalled_caller_earns_nothing_from_before_the_forgetting",
+        ],
+    ),
+    Bug(
+        "sweep: full is decided under one lock and forgotten under the next",
+        "src/limiter.rs",
+        "            .retain(|words| is_stopped() || !self.policy.is_full(words, now));",
+        "            .retain(|words| is_stopped() || !self.policy.is_full(words, now) || true);\n"
+        "        let all_full = std::cell::Cell::new(true);\n"
+        "        self.table.retain(|words| {\n"
+        "            all_full.set(all_full.get() && self.policy.is_full(words, now));\n"
+        "            true\n        });\n"
+        "        self.table.retain(|_| !all_full.get());",
+        "models",
+        ["a_sweep_that_is_late_forgets_no_debt"],
+    ),
+    Bug(
+        "sweep: the thread forgets keys in debt",
+        "src/policy.rs",
+        ".all(Reading::is_full)",
+        ".all(|reading| reading.word > 0)",
+        "models",
+        ["a_check_against_the_automatic_sweep_mints_and_loses_nothing"],
+    ),
+    Bug(
+        "forget: the watermark is not raised",
+        "src/limiter.rs",
+        "        core.watermark.raise(core.timer.now());\n",
+        "",
+        "models",
+        ["a_stalled_caller_earns_nothing_from_before_the_forgetting"],
+    ),
+    Bug(
+        "forget: looks and removes under two locks",
+        "src/table/model.rs",
+        "        write(self.shard(key)).remove(key).is_some()",
+        "        let stored = read(self.shard(key)).contains_key(key);\n"
+        "        write(self.shard(key)).remove(key);\n        stored",
+        "models",
+        ["forgetting_twice_at_once_forgets_one_key"],
+    ),
+    Bug(
+        "drop: the thread is told to stop without its lock, and misses the bell",
+        "src/sweep.rs",
+        "        let guard = self.stop.lock.lock();\n        self.stop.asked",
+        "        let guard = ();\n        self.stop.asked",
+        "models",
+        ["dropping_the_limiter_ends_the_thread_wherever_it_is"],
+    ),
+]
+
+COMMANDS = {
+    "properties": (["cargo", "test", "--quiet", "--test", "properties", "--"], {}),
+    "models": (
+        ["cargo", "test", "--quiet", "--release", "--lib", "--"],
+        {"RUSTFLAGS": "--cfg tollgate_loom"},
+    ),
+}
+
+
+def run(suite, test):
+    """Runs one test; the exit code and all it printed."""
+    command, variables = COMMANDS[suite]
+    environment = dict(os.environ, RUST_BACKTRACE="0", CARGO_TARGET_DIR=str(target(suite)))
+    environment.update(variables)
+    # A shrunk counterexample is of no use here, and costs time.
+    environment["PROPTEST_MAX_SHRINK_ITERS"] = "0"
+    filters = ["--exact", test] if suite == "properties" else [test]
+    done = subprocess.run(
+        command + filters, cwd=COPY, env=environment, capture_output=True, text=True, timeout=600
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def target(suite):
+    return ROOT / "target" / ("loom" if suite == "models" else "planted-build")
+
+
+def copy_tree():
+    shutil.rmtree(COPY, ignore_errors=True)
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout
+    for name in filter(None, names.split("\0")):
+        source, copy = ROOT / name, COPY / name
+        if source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+
+
+def main():
+    wanted = [bug for bug in BUGS if all(word in bug.name for word in sys.argv[1:])]
+    copy_tree()
+    failures = []
+    for suite, test in sorted({(bug.suite, test) for bug in wanted for test in bug.tests}):
+        code, output = run(suite, test)
+        if code != 0 or "1 passed" not in output:
+            failures.append(f"{test} does not pass as it is:\n{output}")
+    for bug in wanted if not failures else []:
+        path = COPY / bug.file
+        sound = path.read_text()
+        if sound.count(bug.old) != 1:
+            failures.append(f"{bug.name}: its text is not in {bug.file} exactly once")
+            continue
+        path.write_text(sound.replace(bug.old, bug.new))
+        for test in bug.tests:
+            code, output = run(bug.suite, test)
+            found = code != 0 and ("1 failed" in output or "SIGABRT" in output)
+            print(f"{'found ' if found else 'MISSED'}  {bug.name}\n          by {test}", flush=True)
+            if not found:
+                failures.append(f"{bug.name}: {test} did not fail:\n{output[-2000:]}")
+        path.write_text(sound)
+    for failure in failures:
+        print(f"\n{failure}", file=sys.stderr)
+    kept = sum(len(bug.tests) for bug in wanted) - len(failures)
+    print(f"{kept} passed, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
