@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::hint::black_box;
+use std::{hash::BuildHasher, hint::black_box};
 
 use common::{Keys, governor_default, governor_foldhash, never_exhausted, soon_exhausted};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -113,5 +113,56 @@ fn first_sight(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, clock_alone, verdicts, numbers, first_sight);
+/// The same checks by the hasher that the builder is given.
+fn hashers(criterion: &mut Criterion) {
+    fn cell<S: BuildHasher + Clone + Send + Sync + 'static>(
+        group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+        name: &str,
+        hasher: S,
+    ) {
+        let mut keys = Keys::up_to(KEYS);
+        let builder = RateLimiter::<u64>::builder(never_exhausted());
+        let limiter = builder.hasher(hasher.clone()).build();
+        group.bench_function(BenchmarkId::new(name, "u64"), |bencher| {
+            bencher.iter(|| black_box(limiter.check(&keys.next())));
+        });
+        let names: Vec<String> = (0..KEYS).map(|key| format!("user-{key:019}")).collect();
+        let builder = RateLimiter::<String>::builder(never_exhausted());
+        let limiter = builder.hasher(hasher).build();
+        group.bench_function(BenchmarkId::new(name, "24-byte String"), |bencher| {
+            bencher.iter(|| {
+                let name = &names[usize::try_from(keys.next()).expect("at most KEYS")];
+                black_box(limiter.check(name.as_str()))
+            });
+        });
+    }
+
+    let mut group = criterion.benchmark_group("hashers");
+    cell(
+        &mut group,
+        "tollgate's default",
+        tollgate::RandomState::default(),
+    );
+    cell(
+        &mut group,
+        "foldhash::fast",
+        foldhash::fast::RandomState::default(),
+    );
+    cell(
+        &mut group,
+        "foldhash::quality",
+        foldhash::quality::RandomState::default(),
+    );
+    cell(&mut group, "SipHash (std)", std::hash::RandomState::new());
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    clock_alone,
+    verdicts,
+    numbers,
+    first_sight,
+    hashers
+);
 criterion_main!(benches);

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""What the library's own dependency tree may hold, on every platform and with any feature.
+
+Every crate is named here with its reason. One that is new is an error, until somebody has looked
+whether it opens sockets or starts a runtime; as a second look, the sources of each are searched for
+the standard library's sockets. No crate comes in two versions, and every licence is permissive. (cargo-deny would say the last two as well, after
+minutes of building it.)
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+KNOWN = {
+    "tollgate": "this crate",
+    "dashmap": "the table",
+    "crossbeam-utils": "dashmap: padding",
+    "hashbrown": "dashmap: the shards' maps",
+    "lock_api": "dashmap, parking_lot: guards",
+    "once_cell": "dashmap: the default shard count",
+    "parking_lot_core": "dashmap, parking_lot: parking",
+    "scopeguard": "lock_api: unlocking",
+    "smallvec": "parking_lot_core: the threads to wake",
+    "parking_lot": "the sweeper's lock",
+    "foldhash": "the default hasher",
+    "quanta": "the clock",
+    "portable-atomic": "quanta: 64-bit atomics everywhere",
+    "raw-cpuid": "quanta on x86: is the counter invariant?",
+    "bitflags": "raw-cpuid",
+    "cfg-if": "dashmap, parking_lot_core",
+    "libc": "quanta, parking_lot_core: clocks and futexes; declares sockets, as it declares all",
+    "serde": "feature serde",
+    "serde_core": "feature serde",
+}
+# Of other platforms: their system interfaces.
+SYSTEMS = {"windows-link", "windows-sys", "redox_syscall"}
+TARGETS = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+]
+LICENCES = {"MIT", "Apache-2.0", "Zlib", "BSD-3-Clause", "Unicode-3.0", "Unlicense"}
+SOCKETS = re.compile(r"\bTcp(Stream|Listener)\b|\bUdpSocket\b|\bUnix(Stream|Listener|Datagram)\b")
+
+
+def tree(*options):
+    """The names and versions of the crates that the library itself needs."""
+    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}", *options]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {tuple(line.split()[:2]) for line in lines if line}
+
+
+def main():
+    metadata = json.loads(
+        subprocess.run(
+            ["cargo", "metadata", "--format-version", "1", "--all-features"],
+            capture_output=True, text=True, check=True,
+        ).stdout
+    )
+    own = next(p for p in metadata["packages"] if p["name"] == "tollgate")
+    sets = [[], ["--all-features"]] + [["--features", name] for name in sorted(own["features"])]
+    here = set()
+    for features in sets:
+        for target in TARGETS:
+            here |= tree(*features, "--target", target)
+
+    known = KNOWN.keys() | SYSTEMS
+    errors = [f"{name} {version} is not known" for name, version in here if name not in known]
+    names = [name for name, _ in here]
+    errors += [f"{name} comes in two versions" for name in {n for n in names if names.count(n) > 1}]
+    for package in metadata["packages"]:
+        if (package["name"], f"v{package['version']}") not in here:
+            continue
+        terms = set(re.split(r"\s+OR\s+|\s*/\s*|\(|\)|\s+AND\s+", package["license"])) - {""}
+        if not terms & LICENCES:
+            errors.append(f"{package['name']} is under {package['license']}")
+        if package["name"] == "libc":
+            continue
+        for source in Path(package["manifest_path"]).parent.glob("src/**/*.rs"):
+            if SOCKETS.search(source.read_text(errors="replace")):
+                errors.append(f"{package['name']} names sockets in {source.name}")
+
+    for error in errors:
+        print(error, file=sys.stderr)
+    print(f"{len(here)} crates with any feature: {', '.join(sorted(set(names)))}")
+    print(f"{len(here) - len(errors)} passed, {len(errors)} failed")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
