@@ -49,6 +49,18 @@ impl<const N: usize> Policy<N> {
         &self.quotas
     }
 
+    /// The longest time that an empty bucket takes to fill: a key that has been idle for so long
+    /// is as if it had never been seen.
+    #[must_use]
+    pub fn fill_time(&self) -> Duration {
+        let empty = self.readings(&[0; N], 0);
+        empty
+            .iter()
+            .map(Reading::fill_time)
+            .max()
+            .unwrap_or_default()
+    }
+
     /// Asks for `n` units of the buckets that `words` are, at `now`, and spends them from all if
     /// all hold as many. A denial leaves every word as it was.
     #[inline]
@@ -82,16 +94,6 @@ impl<const N: usize> Policy<N> {
     /// Whether every bucket is full: then forgetting them changes nothing.
     pub(crate) fn is_full(&self, words: &[u64; N], now: u64) -> bool {
         self.readings(words, now).iter().all(Reading::is_full)
-    }
-
-    /// The longest time that an empty bucket takes to fill.
-    pub(crate) fn fill_time(&self) -> Duration {
-        let empty = self.readings(&[0; N], 0);
-        empty
-            .iter()
-            .map(Reading::fill_time)
-            .max()
-            .unwrap_or_default()
     }
 
     #[inline]

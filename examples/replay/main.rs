@@ -1,1 +1,254 @@
-fn main() {}
+//! What would this policy have done to yesterday's traffic?
+//!
+//! `cargo run --release --example replay -- [--policy "10/minute; 60/hour"] [FILE…]`
+//!
+//! Reads access logs, asks a limiter about each request at the time that the log gives it, and
+//! reports what would have been refused, and to whom. Without a file it replays a small sample.
+//!
+//! `check.py`, beside this file, works the same numbers out in another way, to compare with.
+
+mod lines;
+mod log_line;
+mod policy;
+mod progress;
+mod reorder;
+mod replay;
+mod report;
+mod source;
+mod tally;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+use jiff::{Span, SpanRelativeTo};
+use tollgate::Policy;
+
+use crate::policy::AnyPolicy;
+use crate::progress::Progress;
+use crate::replay::Replay;
+use crate::report::Report;
+use crate::source::Source;
+
+/// What would this policy have done to yesterday's traffic?
+///
+/// Replays access logs in the common or combined format against a rate limiter, with the client's
+/// address as the key and the log's own time as the clock.
+#[derive(Parser)]
+#[command(name = "replay")]
+struct Arguments {
+    /// The quotas that every key must meet together, at most 8, separated by `;`
+    #[arg(long, default_value_t = AnyPolicy::from(Policy::default()))]
+    policy: AnyPolicy,
+
+    /// How far out of time order lines are put in order; later ones are replayed as they come, at
+    /// the time already reached
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "60s",
+        value_parser = whole_seconds
+    )]
+    reorder: u64,
+
+    /// Logs, plain or gzip, replayed one after the other as one; `-` is standard input, and
+    /// without any a built-in sample is replayed
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.files.is_empty() {
+        eprintln!("no file given: replaying the built-in sample");
+    }
+    let printed = run(&arguments).and_then(|report| print(&report));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Replays everything that was asked for. An error names its source.
+fn run(arguments: &Arguments) -> io::Result<Report> {
+    let sources = Source::all(&arguments.files);
+    let mut lengths = Vec::new();
+    for source in &sources {
+        // Before anything is replayed, which may take long: a file that is not there.
+        lengths.push(source.length().map_err(|error| in_source(source, &error))?);
+    }
+
+    let progress = Progress::over(&lengths);
+    let mut replay = Replay::new(&arguments.policy, arguments.reorder);
+    for source in &sources {
+        source
+            .open(&progress)
+            .and_then(|log| replay.read(source, log, &progress))
+            .map_err(|error| in_source(source, &error))?;
+    }
+    Ok(replay.finish())
+}
+
+fn in_source(source: &Source, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{source}: {error}"))
+}
+
+/// Whoever closes the pipe early has read all that they want.
+fn print(report: &Report) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = write!(stdout, "{report}").and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(io::Error::new(
+            error.kind(),
+            format!("standard output: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Rounded up: logs count whole seconds, so that half a second apart is a whole one apart.
+fn whole_seconds(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" {
+        return Ok(0);
+    }
+    let duration = text
+        .parse::<Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .map_err(|error| error.to_string())?;
+    match Duration::try_from(duration) {
+        Ok(duration) => Ok(duration.as_secs() + u64::from(duration.subsec_nanos() > 0)),
+        Err(_) => Err("expected a duration of zero or more".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn report(arguments: &[&str]) -> String {
+        let arguments = Arguments::try_parse_from([&["replay"], arguments].concat()).unwrap();
+        run(&arguments).unwrap().to_string()
+    }
+
+    fn refusal(arguments: &[&str]) -> clap::Error {
+        match Arguments::try_parse_from([&["replay"], arguments].concat()) {
+            Ok(_) => panic!("{arguments:?} were taken"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_sample_is_replayed_under_the_default_policy() {
+        assert_eq!(
+            report(&[]),
+            "\
+policy:                 100/minute burst 10
+reordered within:       60 s
+first request:          2026-03-12 09:58:40 UTC
+last request:           2026-03-12 10:03:25 UTC
+requests:               58
+keys:                   7
+admitted:               51
+refused:                7
+late:                   1
+malformed:              1
+  sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
+most refused keys:
+         5 refused       14 admitted  198.51.100.23
+         2 refused       13 admitted  2001:db8:0:1::beef
+busiest refused minute: 2026-03-12 09:59 UTC, 5 refused
+stored at the peak:     6
+stored before sweeping: 4
+stored after sweeping:  1
+"
+        );
+    }
+
+    #[test]
+    fn the_sample_is_replayed_under_several_quotas() {
+        assert_eq!(
+            report(&["--policy", "10/minute; 60/hour"]),
+            "\
+policy:                 10/minute; 60/hour
+reordered within:       60 s
+first request:          2026-03-12 09:58:40 UTC
+last request:           2026-03-12 10:03:25 UTC
+requests:               58
+keys:                   7
+admitted:               47
+refused:                11
+late:                   1
+malformed:              1
+  sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
+most refused keys:
+         8 refused       11 admitted  198.51.100.23
+         3 refused       12 admitted  2001:db8:0:1::beef
+busiest refused minute: 2026-03-12 09:59 UTC, 8 refused
+stored at the peak:     7
+stored before sweeping: 7
+stored after sweeping:  6
+"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_that_names_it() {
+        let arguments = Arguments::parse_from(["replay", "-", "there/is/no.log"]);
+        let error = run(&arguments)
+            .map(|report| report.to_string())
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().starts_with("there/is/no.log: "));
+    }
+
+    #[test]
+    fn a_bad_policy_is_refused_in_the_words_of_the_library() {
+        let refusal = refusal(&["--policy", "10/minute; 60/fortnight"]);
+        assert_eq!(refusal.kind(), ErrorKind::ValueValidation);
+        assert_eq!(refusal.exit_code(), 2);
+        assert!(
+            refusal
+                .to_string()
+                .contains("found \"fortnight\" at character 15, expected a unit of time")
+        );
+    }
+
+    #[test]
+    fn a_window_is_read_as_people_write_it() {
+        for (text, seconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("60s", 60),
+            ("2 minutes", 120),
+            ("1h 30m", 5_400),
+            ("1 day", 86_400),
+            ("PT1M", 60),
+            ("1ms", 1),
+            ("1.5s", 2),
+        ] {
+            assert_eq!(whole_seconds(text), Ok(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_none_is_refused() {
+        for text in ["", "60", "soon", "1 month", "-1s", "-0.5s"] {
+            assert!(whole_seconds(text).is_err(), "{text}");
+        }
+    }
+}

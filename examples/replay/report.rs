@@ -1,0 +1,175 @@
+//! What is printed.
+
+use std::{borrow::Cow, fmt};
+
+use jiff::Timestamp;
+
+use crate::log_line::Flaw;
+use crate::tally::{Counts, Minute};
+
+/// How many malformed lines are shown.
+const SHOWN: usize = 3;
+
+/// How many characters of them.
+const EXCERPT: usize = 60;
+
+/// All that a replay has to say.
+pub(crate) struct Report {
+    pub(crate) policy: String,
+    /// Within which lines were put in order, in seconds.
+    pub(crate) window: u64,
+    /// The times of the first and the last request, as replayed.
+    pub(crate) span: Option<(u64, u64)>,
+    pub(crate) all: Counts,
+    pub(crate) keys: usize,
+    pub(crate) late: u64,
+    pub(crate) malformed: Malformed,
+    pub(crate) most_refused: Vec<(String, Counts)>,
+    pub(crate) busiest: Option<Minute>,
+    pub(crate) stored: Stored,
+}
+
+/// The lines that were skipped, and the first few of them.
+#[derive(Default)]
+pub(crate) struct Malformed {
+    count: u64,
+    shown: Vec<String>,
+}
+
+/// How many keys the limiter held.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Stored {
+    /// The most at any time.
+    pub(crate) peak: usize,
+    /// At the time of the last request.
+    pub(crate) before_sweep: usize,
+    /// At the same time.
+    pub(crate) after_sweep: usize,
+}
+
+impl Malformed {
+    pub(crate) fn add(&mut self, source: &dyn fmt::Display, number: u64, flaw: Flaw, line: &[u8]) {
+        self.count += 1;
+        if self.shown.len() < SHOWN {
+            let excerpt = excerpt(line);
+            self.shown
+                .push(format!("{source}:{number}: {flaw}: {excerpt}"));
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        row(f, "policy", &self.policy)?;
+        row(f, "reordered within", format_args!("{} s", self.window))?;
+        if let Some((first, last)) = self.span {
+            row(f, "first request", utc(first, "%F %T UTC"))?;
+            row(f, "last request", utc(last, "%F %T UTC"))?;
+        }
+        row(f, "requests", self.all.admitted + self.all.refused)?;
+        row(f, "keys", self.keys)?;
+        row(f, "admitted", self.all.admitted)?;
+        row(f, "refused", self.all.refused)?;
+        row(f, "late", self.late)?;
+        row(f, "malformed", self.malformed.count)?;
+        for line in &self.malformed.shown {
+            writeln!(f, "  {line}")?;
+        }
+        self.write_most_refused(f)?;
+        match self.busiest {
+            None => row(f, "busiest refused minute", "none")?,
+            Some(Minute { start, refused }) => {
+                let minute = utc(start, "%F %R UTC");
+                row(
+                    f,
+                    "busiest refused minute",
+                    format_args!("{minute}, {refused} refused"),
+                )?;
+            }
+        }
+        row(f, "stored at the peak", self.stored.peak)?;
+        row(f, "stored before sweeping", self.stored.before_sweep)?;
+        row(f, "stored after sweeping", self.stored.after_sweep)
+    }
+}
+
+impl Report {
+    fn write_most_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.most_refused.is_empty() {
+            return row(f, "most refused keys", "none");
+        }
+        writeln!(f, "most refused keys:")?;
+        for (key, Counts { admitted, refused }) in &self.most_refused {
+            writeln!(f, "  {refused:>8} refused {admitted:>8} admitted  {key}")?;
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, label: &str, value: impl fmt::Display) -> fmt::Result {
+    // Formatted first, so that the padding counts the colon.
+    let label = format!("{label}:");
+    writeln!(f, "{label:<24}{value}")
+}
+
+/// `time`, in seconds from the start of 1970, as `format` says.
+fn utc(time: u64, format: &'static str) -> impl fmt::Display {
+    i64::try_from(time)
+        .ok()
+        .and_then(|time| Timestamp::from_second(time).ok())
+        .expect("no time from 2070 on is read from a log")
+        .strftime(format)
+}
+
+/// The start of a line on one line of a terminal, whatever its bytes are.
+fn excerpt(line: &[u8]) -> String {
+    // No character has more than four bytes, so none that is shown is cut.
+    let start = &line[..line.len().min(4 * EXCERPT)];
+    let text: Cow<'_, str> = String::from_utf8_lossy(start);
+    let shown: String = text.chars().take(EXCERPT).collect();
+    let more = if shown.len() < text.len() || start.len() < line.len() {
+        "…"
+    } else {
+        ""
+    };
+    format!("{shown:?}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_malformed_lines_are_shown_and_all_are_counted() {
+        let mut malformed = Malformed::default();
+        for number in 1..=5 {
+            malformed.add(&"a.log", number, Flaw::Host, b"x");
+        }
+        assert_eq!(malformed.count, 5);
+        assert_eq!(
+            malformed.shown,
+            [
+                "a.log:1: no host: \"x\"",
+                "a.log:2: no host: \"x\"",
+                "a.log:3: no host: \"x\""
+            ]
+        );
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_harmless_to_a_terminal() {
+        assert_eq!(excerpt(b"\x1b[2J\xff\"\r"), "\"\\u{1b}[2J\u{fffd}\\\"\\r\"");
+        assert_eq!(
+            excerpt(&[b'x'; EXCERPT]),
+            format!("\"{}\"", "x".repeat(EXCERPT))
+        );
+        for long in ["x".repeat(EXCERPT + 1), "x".repeat(100_000)] {
+            assert_eq!(
+                excerpt(long.as_bytes()),
+                format!("\"{}\"…", "x".repeat(EXCERPT))
+            );
+        }
+        let wide = "\u{1f6a7}".repeat(EXCERPT);
+        assert_eq!(excerpt(wide.as_bytes()), format!("\"{wide}\""));
+    }
+}

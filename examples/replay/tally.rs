@@ -1,0 +1,124 @@
+//! Counts what happened to whom, and when it was worst.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+/// How many keys are named as the most refused.
+const MOST: usize = 10;
+
+const MINUTE: u64 = 60;
+
+/// What happened to one key, or to all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) admitted: u64,
+    pub(crate) refused: u64,
+}
+
+/// A minute of UTC, and how many requests were refused in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Minute {
+    /// Seconds from the start of 1970.
+    pub(crate) start: u64,
+    pub(crate) refused: u64,
+}
+
+/// Grows with the number of different keys, as any exact answer about them must.
+#[derive(Default)]
+pub(crate) struct Tally {
+    all: Counts,
+    keys: HashMap<String, Counts>,
+    /// Of the latest refusal.
+    minute: Minute,
+    busiest: Minute,
+}
+
+impl Tally {
+    pub(crate) fn admit(&mut self, key: String) {
+        self.all.admitted += 1;
+        self.keys.entry(key).or_default().admitted += 1;
+    }
+
+    /// Counts a refusal at `time`, which is not before that of any refusal counted so far.
+    pub(crate) fn refuse(&mut self, key: String, time: u64) {
+        self.all.refused += 1;
+        self.keys.entry(key).or_default().refused += 1;
+
+        let start = time - time % MINUTE;
+        if self.minute.start != start {
+            self.minute = Minute { start, refused: 0 };
+        }
+        self.minute.refused += 1;
+        // Of equals the first stays.
+        if self.minute.refused > self.busiest.refused {
+            self.busiest = self.minute;
+        }
+    }
+
+    pub(crate) fn all(&self) -> Counts {
+        self.all
+    }
+
+    /// How many different keys there were.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The most refused keys, the most refused first, and of equals the first by its text.
+    pub(crate) fn most_refused(&self) -> Vec<(String, Counts)> {
+        let refused = self.keys.iter().filter(|(_, counts)| counts.refused > 0);
+        let mut most: Vec<_> = refused.collect();
+        most.sort_unstable_by_key(|(key, counts)| (Reverse(counts.refused), *key));
+        most.truncate(MOST);
+        most.into_iter()
+            .map(|(key, counts)| (key.clone(), *counts))
+            .collect()
+    }
+
+    /// The minute with the most refusals, the earliest of equals, if there was any refusal.
+    pub(crate) fn busiest(&self) -> Option<Minute> {
+        (self.busiest.refused > 0).then_some(self.busiest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_counted_once_however_often_it_comes() {
+        let mut tally = Tally::default();
+        tally.admit("a".into());
+        tally.admit("b".into());
+        tally.refuse("a".into(), 0);
+        assert_eq!(tally.keys(), 2);
+        let (admitted, refused) = (2, 1);
+        assert_eq!(tally.all(), Counts { admitted, refused });
+    }
+
+    #[test]
+    fn the_ten_most_refused_are_ordered_by_refusals_and_then_by_text() {
+        let mut tally = Tally::default();
+        for key in "lkjihgfedcba".chars().map(String::from) {
+            tally.refuse(key, 0);
+        }
+        tally.admit("b".into());
+        tally.refuse("l".into(), 0);
+        tally.admit("never refused".into());
+        let most = tally.most_refused();
+        let keys: Vec<_> = most.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys.concat(), "labcdefghi");
+        let (admitted, refused) = (1, 1);
+        assert_eq!(most[2].1, Counts { admitted, refused });
+    }
+
+    #[test]
+    fn of_equally_busy_minutes_the_earliest_is_named() {
+        let mut tally = Tally::default();
+        assert_eq!(tally.busiest(), None);
+        for time in [59, 60, 119, 121, 179, 60_000] {
+            tally.refuse("a".into(), time);
+        }
+        let (start, refused) = (60, 2);
+        assert_eq!(tally.busiest(), Some(Minute { start, refused }));
+    }
+}
