@@ -3,12 +3,67 @@
 //! ```
 //! use tollgate::{Quota, RateLimiter};
 //!
-//! let limiter = RateLimiter::new(Quota::per_minute(100).burst(10));
+//! let requests = RateLimiter::new(Quota::per_minute(100).burst(10));
 //!
-//! let decision = limiter.check("203.0.113.7");
+//! let decision = requests.check("key-of-alice");
 //! assert!(decision.is_allowed());
 //! assert_eq!(decision.remaining(), 9);
 //! ```
+//!
+//! # Limits
+//!
+//! State is in memory, in one process: two processes limit each on their own, and a restart forgets
+//! every key. Memory grows with the keys in debt, without a bound. A limiter owns a thread that
+//! sleeps nearly always, unless it is [swept by hand](Builder::sweep_by_hand). It answers at once
+//! and does not queue.
+//!
+//! # Guarantees
+//!
+//! A [`Quota`] of u units per period P with a burst of b gives each key a bucket that holds between
+//! 0 and b units, starts full and refills continuously at u / P. [`check_n`](RateLimiter::check_n)
+//! is allowed if and only if the bucket holds n units, and then spends them. Of a [`Policy`] of
+//! several quotas, every bucket must hold them, and each is spent from or none.
+//!
+//! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads, sweeps
+//!   and clocks do.
+//! - Where a unit takes a whole number of ns (100 a minute, 60 an hour), each decision is exactly
+//!   the rational model's. Where it does not (7 a minute), each is the model's less than 1 ns
+//!   away, and that does not add up, over an uptime of 100 years.
+//! - [`retry_after`](Decision::retry_after), [`remaining`](Decision::remaining) and
+//!   [`reset_after`](Decision::reset_after) are exact: denied 1 ns before, allowed at it.
+//! - A denial spends nothing. Forgetting a key changes no decision. Nothing panics once a quota is
+//!   built, but what the key's own `Hash`, `Eq`, `ToOwned` and `Drop` do.
+//!
+//! # How it decides
+//!
+//! A bucket is one `u64`: the point, on an axis of earned units, up to which units are spent. Time
+//! is turned into that axis by one multiplication with 128 fractional bits, which is the only place
+//! where anything is rounded; all the rest is whole numbers, compared. Of token buckets kept as one
+//! point in time this is the form that the ATM Forum's generic cell rate algorithm gave (Traffic
+//! Management Specification 4.0, 1996), with the axis in earned units in place of time, so that
+//! the time of a unit need not be rounded.
+//!
+//! # Testing code that limits
+//!
+//! A [`ManualClock`] moves time by hand:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tollgate::{ManualClock, Quota, RateLimiter};
+//!
+//! let clock = ManualClock::new();
+//! let limiter = RateLimiter::builder(Quota::per_minute(1)).clock(clock.clone()).build();
+//! assert!(limiter.allow("alice"));
+//! assert!(!limiter.allow("alice"));
+//! clock.advance(limiter.check("alice").retry_after().unwrap());
+//! assert!(limiter.allow("alice"));
+//! ```
+//!
+//! # Features
+//!
+//! - `serde`: [`Quota`] and [`Policy`] read and write their text forms.
+//!
+//! None opens a socket or starts an async runtime.
 
 #![warn(missing_docs, unreachable_pub)]
 // Floats have no place in time or units; a lossy cast is how a limiter starts to drift; and what
@@ -49,3 +104,8 @@ pub use hash::{RandomState, SeededHasher};
 pub use limiter::{Builder, RateLimiter};
 pub use policy::Policy;
 pub use quota::Quota;
+
+/// The examples of README are run with those here.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

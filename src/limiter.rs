@@ -30,7 +30,7 @@ use crate::table::{Found, Table};
 /// assert_eq!(decision.remaining(), 9);
 /// ```
 ///
-/// Share it by reference or in an [`Arc`](std::sync::Arc). `K` is the key as it is stored;
+/// Share it by reference or in an [`Arc`]. `K` is the key as it is stored;
 /// whatever it [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a
 /// `&str` and allocates only when a key is first stored. `N` is the number of quotas in the
 /// [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
