@@ -164,16 +164,16 @@ impl Scale {
     const fn misfit(units: u64, period: u64, coarsest: u64, room: u128) -> Unfit {
         // coarsest * units is below period + units, so this has at most 64 + 1 + 62 bits.
         let century = HORIZON as u128 * (coarsest as u128 * units as u128);
-        if room < century + coarsest as u128 * period as u128 {
-            return if coarsest == 1 {
-                Unfit::TooFast
-            } else {
-                Unfit::TooSlow
-            };
+        // Even this sum, with a burst of one unit, may be beyond 128 bits.
+        match century.checked_add(coarsest as u128 * period as u128) {
+            Some(need) if need <= room => {
+                #[expect(clippy::cast_possible_truncation, reason = "room / period is a u64")]
+                let most = ((room - century) / (coarsest as u128 * period as u128)) as u64;
+                Unfit::BurstTooLarge { most }
+            }
+            _ if coarsest == 1 => Unfit::TooFast,
+            _ => Unfit::TooSlow,
         }
-        #[expect(clippy::cast_possible_truncation, reason = "room / period is a u64")]
-        let most = ((room - century) / (coarsest as u128 * period as u128)) as u64;
-        Unfit::BurstTooLarge { most }
     }
 
     /// Greater if a unit takes longer to be earned.
@@ -254,6 +254,23 @@ mod tests {
                 assert_eq!(low, exact, "{units} per {period} at {now}");
             }
         }
+    }
+
+    #[test]
+    fn what_has_no_axis_is_refused_for_what_it_is() {
+        assert_eq!(Axis::new(u64::MAX, 1, 1), Err(Unfit::TooFast));
+        assert_eq!(Axis::new(1, u64::MAX, 1), Err(Unfit::TooSlow));
+        assert_eq!(Axis::new(1, u64::MAX, u64::MAX), Err(Unfit::TooSlow));
+        let refused = Axis::new(u64::MAX, u64::MAX - 1, u64::MAX);
+        assert!(matches!(refused, Err(Unfit::BurstTooLarge { .. })));
+        let Err(Unfit::BurstTooLarge { most }) = Axis::new(7, MINUTE, u64::MAX) else {
+            panic!("a burst of 2^64 - 1 was taken");
+        };
+        assert!(Axis::new(7, MINUTE, most).is_ok());
+        assert_eq!(
+            Axis::new(7, MINUTE, most + 1),
+            Err(Unfit::BurstTooLarge { most })
+        );
     }
 
     #[test]

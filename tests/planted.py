@@ -201,6 +201,14 @@ BUGS = [
         ["law_10_no_input_panics"],
     ),
     Bug(
+        "law 10: what is refused is summed up without a look at 128 bits",
+        "src/axis.rs",
+        "match century.checked_add(coarsest as u128 * period as u128) {",
+        "match Some(century + coarsest as u128 * period as u128) {",
+        "properties",
+        ["law_10_no_input_panics"],
+    ),
+    Bug(
         "race: decided on a copy and stored later",
         "src/limiter.rs",
         "        match core.table.update(key, |words| core.spend(words, now, n)) {\n",

@@ -209,10 +209,16 @@ fn position(text: &str, at: usize) -> usize {
     text[..at].chars().count() + 1
 }
 
-/// At most 40 characters of what was found, so that a message stays a line.
+/// The beginning of what was found, so that a message stays a line: as much as is written in 40
+/// characters, with what is not printable escaped.
 fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
+    let mut width = 0;
+    let beyond = |c: char| {
+        width += c.escape_debug().count();
+        width > 40
+    };
+    match text.find(beyond) {
+        Some(end) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }

@@ -180,6 +180,11 @@ fn fit(units: u64, period: u64, burst: u64) -> Option<Quota> {
     })
 }
 
+/// Any number at all: of any size, and the ends of what there is.
+pub fn any_number() -> BoxedStrategy<u64> {
+    prop_oneof![8 => any_size(), 1 => 0..3_u64, 1 => u64::MAX - 2..=u64::MAX].boxed()
+}
+
 /// A number from 1 on, as likely of any size as of any other.
 fn any_size() -> impl Strategy<Value = u64> + Clone {
     (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| (number >> shift).max(1))
