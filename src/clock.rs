@@ -19,7 +19,8 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 /// - **Rate.** The time stamp counter is scaled by a factor measured once, so it can differ from
 ///   the operating system's clock by some millionths, and limits with it.
 /// - **A step back**, as between the counters of two sockets, counts as time standing still until
-///   it has caught up.
+///   the clock has caught up: nothing is earned, and no unit is lost. (One of less than 1 ms may
+///   show: then keys hold less for so long.)
 /// - **A century.** 100 years of 365.25 days after the limiter was built, its time stands still.
 #[derive(Clone, Default)]
 pub struct Clock(Source);
@@ -51,28 +52,67 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A clock that has been started: it counts ns from there.
+/// How far `reached` may lag behind, in ns: threads share its cache line, and a check that wrote to
+/// it each time would slow down all others.
+const LAG: u64 = 1_000_000;
+
+/// A clock that has been started: it counts ns from there, and never goes back.
+///
+/// `reached` is a time that some thread has read. It makes a step back of the clock stand still,
+/// and it is what keeps forgetting invisible:
+///
+/// A thread reads the clock, stalls, and comes back when its key has been dropped. To the table the
+/// key is new, and stored as of the old `now` its bucket would earn once more what it had earned
+/// before it was dropped. So whoever drops keys first sets `reached` to the `now` at which they are
+/// full (or, by `forget`, declared so), and whoever stores a new key takes the later of its own
+/// `now` and `reached`. A key that is still stored needs nothing.
+///
+/// Relaxed is enough. For a step back any value will do that was reached. For a dropped key, both
+/// sides hold the lock of the key's shard after setting and before reading: dropping the key and
+/// storing it anew are ordered by that lock, and what was set with them.
 #[derive(Debug)]
 pub(crate) struct Timer {
     clock: Clock,
     start: u64,
+    reached: AtomicU64,
 }
 
 impl Timer {
     pub(crate) fn start(clock: Clock) -> Timer {
         let start = clock.raw();
-        Timer { clock, start }
+        Timer {
+            clock,
+            start,
+            reached: AtomicU64::new(0),
+        }
     }
 
-    /// The ns since the start: 0 if time has stepped back before it, and [`HORIZON`] at the most.
+    /// The ns since the start, [`HORIZON`] at the most.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
+        let reached = self.reached.load(Ordering::Relaxed);
         let raw = self.clock.raw();
         let elapsed = match &self.clock.0 {
             Source::Machine(clock) => clock.delta_as_nanos(self.start, raw),
             Source::Manual(_) => raw.saturating_sub(self.start),
         };
-        elapsed.min(HORIZON)
+        let now = elapsed.min(HORIZON).max(reached);
+        if now - reached >= LAG {
+            self.reached.fetch_max(now, Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// The time, for whoever is about to drop keys: before it takes the lock for that.
+    pub(crate) fn now_for_dropping(&self) -> u64 {
+        let now = self.now();
+        self.reached.fetch_max(now, Ordering::Relaxed);
+        now
+    }
+
+    /// The time for storing a new key, by who has read `now`: under the lock for that.
+    pub(crate) fn now_for_storing(&self, now: u64) -> u64 {
+        now.max(self.reached.load(Ordering::Relaxed))
     }
 }
 
@@ -122,6 +162,8 @@ impl ManualClock {
     }
 
     /// Moves the time back, to zero at the furthest: to see what a clock that steps back does.
+    ///
+    /// To a limiter on it, time then [stands still](Clock#caveats) until it has been moved on again.
     pub fn rewind(&self, by: Duration) {
         self.shift(|now| now.saturating_sub(nanos(by)));
     }

@@ -15,7 +15,7 @@ use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
 use crate::policy::Policy;
-use crate::sweep::{Sweeper, Watermark};
+use crate::sweep::Sweeper;
 use crate::sync::Arc;
 use crate::table::{Found, Table};
 
@@ -68,7 +68,6 @@ struct Core<K, const N: usize, S> {
     policy: Policy<N>,
     timer: Timer,
     table: Table<K, N, S>,
-    watermark: Watermark,
 }
 
 impl<K, const N: usize> RateLimiter<K, N>
@@ -191,7 +190,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let core = &*self.core;
-        core.watermark.raise(core.timer.now());
+        core.timer.now_for_dropping();
         core.table.remove(key)
     }
 
@@ -264,13 +263,12 @@ where
         self.table
             .upsert(key.to_owned(), |words, found| match found {
                 Found::Stored => self.spend(words, now, n),
-                Found::Absent => self.policy.spend(words, self.watermark.at_least(now), n),
+                Found::Absent => self.policy.spend(words, self.timer.now_for_storing(now), n),
             })
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let now = self.timer.now();
-        self.watermark.raise(now);
+        let now = self.timer.now_for_dropping();
         let forgotten = self
             .table
             .retain(|words| is_stopped() || !self.policy.is_full(words, now));

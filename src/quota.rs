@@ -46,9 +46,10 @@ pub(crate) use text::parse_list;
 ///
 /// # Range
 ///
-/// From one unit in 484 years to 5,845,420,460 units a second (5.8 per ns); the burst is bounded
-/// so that a century of earning and one full bucket fit in 64 bits of steps of 1 ns or less.
-/// Everything up to a burst that takes 484 years to refill is accepted.
+/// From one unit in 484 years to 5,845,420,460 units a second (5.8 per ns). A century of earning
+/// and one full bucket must fit in 64 bits of steps of 1 ns or less, which bounds the burst: where
+/// a unit takes a whole number of ns, to what takes 484 years to refill, and to less for faster
+/// rates (at 5 units per ns, 16.9 years).
 ///
 /// Two quotas are equal if they are written alike: `per_second(1).burst(60)` and `per_minute(60)`
 /// decide alike and are not equal.
@@ -64,7 +65,7 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or above 5,845,420,460; in a `const`, that is a compile error:
+    /// If `units` is 0 or above 5,845,420,459; in a `const`, that is a compile error:
     ///
     /// ```compile_fail
     /// const NOTHING: tollgate::Quota = tollgate::Quota::per_second(0);
@@ -82,7 +83,7 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,460 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
     #[must_use]
     pub const fn per_minute(units: u64) -> Quota {
         Quota::per(units, MINUTE)
@@ -92,7 +93,7 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,460 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
     #[must_use]
     pub const fn per_hour(units: u64) -> Quota {
         Quota::per(units, HOUR)
@@ -102,7 +103,7 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,460 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
     #[must_use]
     pub const fn per_day(units: u64) -> Quota {
         Quota::per(units, DAY)
@@ -114,8 +115,7 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `burst` is 0 or would take longer than 484 years to refill; in a `const`, that is a
-    /// compile error:
+    /// If `burst` is 0 or beyond the range above; in a `const`, that is a compile error:
     ///
     /// ```compile_fail
     /// const NEVER: tollgate::Quota = tollgate::Quota::per_minute(100).burst(0);

@@ -1,4 +1,4 @@
-//! When to forget, and what keeps forgetting invisible.
+//! When to forget. What keeps it invisible is the [`Timer`](crate::clock::Timer)'s.
 //!
 //! # Why a thread
 //!
@@ -16,8 +16,7 @@ use std::{
 };
 
 use crate::sync::{
-    Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, is_current_thread, spawn,
-    wait_for,
+    Arc, AtomicBool, Condvar, JoinHandle, Mutex, Ordering, is_current_thread, spawn, wait_for,
 };
 
 /// When keys are forgotten.
@@ -43,34 +42,6 @@ impl Schedule {
             Schedule::Every(interval) => Some(interval.max(Duration::from_millis(1))),
             Schedule::ByHand => None,
         }
-    }
-}
-
-/// The latest `now` as of which some key may have been dropped.
-///
-/// A thread reads the clock, stalls, and comes back when its key has been dropped. To the table the
-/// key is new, and stored as of the old `now` its bucket would earn once more what it had earned
-/// before it was dropped. So whoever drops keys first raises the watermark to a `now` at which they
-/// are full (or, by `forget`, declared so), and whoever stores a new key takes the later of its own
-/// `now` and the watermark. A key that is still stored needs nothing.
-///
-/// Relaxed is enough: both sides hold the lock of the key's shard after raising and before reading,
-/// so that dropping the key and storing it anew are ordered by that lock, and the raise with them.
-pub(crate) struct Watermark(AtomicU64);
-
-impl Watermark {
-    pub(crate) fn new() -> Watermark {
-        Watermark(AtomicU64::new(0))
-    }
-
-    /// To be called before the lock is taken under which keys are dropped.
-    pub(crate) fn raise(&self, now: u64) {
-        self.0.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// To be called under the lock under which a key is stored.
-    pub(crate) fn at_least(&self, now: u64) -> u64 {
-        now.max(self.0.load(Ordering::Relaxed))
     }
 }
 

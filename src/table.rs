@@ -10,7 +10,9 @@
 //! 3. `retain` holds one shard at a time, and no call holds two.
 //! 4. `Hash` and `Eq` of the key, which are the user's, run under the shard's lock and may panic:
 //!    no word is changed before they are done, and locks are not poisoned. `ToOwned` runs under no
-//!    lock. `Drop` of a forgotten key runs under the lock when `retain` forgets it.
+//!    lock. `Drop` of a key runs under the lock when `retain` drops it, once it is out of the map.
+//! 5. One thing is out of our hands: if `Hash` of a stored key panics while its shard is tidied to
+//!    make room, hashbrown drops the keys of that shard that it had not hashed yet.
 
 #[cfg(not(tollgate_loom))]
 mod map;
@@ -86,10 +88,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let removed = self.map.remove(key);
-        if removed {
+        if removed.is_some() {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }
-        removed
+        // Only now is the key dropped, which may panic.
+        removed.is_some()
     }
 
     /// Drops every key whose words are not to be kept, one shard after the other, and says how

@@ -18,9 +18,16 @@ mod models {
 use std::time::Duration;
 
 use crate::sync::Arc;
-use crate::{ManualClock, Policy, RateLimiter};
+use crate::{ManualClock, Policy, Quota, RateLimiter};
 
-const SECOND: Duration = Duration::from_secs(1);
+/// The time of a unit. Even several are less than the lag of the timer, which so learns of the time
+/// only from whoever drops keys.
+const UNIT: Duration = Duration::from_micros(100);
+
+/// One unit per [`UNIT`], and a burst.
+fn quota(burst: u64) -> Quota {
+    Quota::per_second(10_000).burst(burst)
+}
 
 /// Runs `scenario` in every interleaving. Four preemptions are more than any model here needs to
 /// find the bug that is planted against it; loom's own variable can raise them.

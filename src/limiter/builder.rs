@@ -12,7 +12,7 @@ use super::{Core, RateLimiter};
 use crate::clock::{Clock, Timer};
 use crate::hash::RandomState;
 use crate::policy::Policy;
-use crate::sweep::{Schedule, Sweeper, Watermark};
+use crate::sweep::{Schedule, Sweeper};
 use crate::sync::Arc;
 use crate::table::Table;
 
@@ -133,7 +133,6 @@ where
             policy: self.policy,
             timer: Timer::start(self.clock.unwrap_or_default()),
             table: Table::new(self.shards, self.hasher),
-            watermark: Watermark::new(),
         });
         let sweeper = match self.schedule.interval(self.policy.fill_time()) {
             None => None,

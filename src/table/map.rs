@@ -45,12 +45,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         self.0.get(key).map(|words| look(&words))
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q) -> bool
+    pub(super) fn remove<Q>(&self, key: &Q) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.remove(key).is_some()
+        self.0.remove(key).map(|(key, _)| key)
     }
 
     pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {

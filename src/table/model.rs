@@ -58,12 +58,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         read(self.shard(key)).get(key).map(look)
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q) -> bool
+    pub(super) fn remove<Q>(&self, key: &Q) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        write(self.shard(key)).remove(key).is_some()
+        write(self.shard(key)).remove_entry(key).map(|(key, _)| key)
     }
 
     pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {

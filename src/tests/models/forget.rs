@@ -1,17 +1,16 @@
 //! `forget` under a race: the bucket is full as of the forgetting, and no fuller.
 
-use super::super::{KEY, SECOND, ask, drain, limiter, model};
-use crate::Quota;
+use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 
-/// The asker's two units are there only once the key is forgotten, a second after the start. If it
-/// read the clock before, it must not store the key as of then: that second would count again.
+/// The asker's two units are there only once the key is forgotten, a unit after the start. If it
+/// read the clock before, it must not store the key as of then: that unit would be earned again.
 #[test]
 fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        let (limiter, clock) = limiter(quota(2));
         assert!(limiter.check_n(&KEY, 2).is_allowed());
         let stalled = ask(&limiter, 2);
-        clock.advance(SECOND);
+        clock.advance(UNIT);
         assert!(limiter.forget(&KEY));
         assert_eq!(stalled.join().unwrap() + drain(&limiter), 2);
         assert_eq!(limiter.len(), 1);
@@ -21,7 +20,7 @@ fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
 #[test]
 fn forgetting_twice_at_once_forgets_one_key() {
     model(|| {
-        let (limiter, _) = limiter(Quota::per_second(1));
+        let (limiter, _) = limiter(quota(1));
         assert!(limiter.allow(&KEY));
         let other = {
             let limiter = crate::sync::Arc::clone(&limiter);

@@ -1,12 +1,11 @@
 //! Laws 1 and 2 under a race: no unit is handed out twice, and none is withheld.
 
-use super::super::{SECOND, ask, drain, limiter, model};
-use crate::Quota;
+use super::super::{UNIT, ask, drain, limiter, model, quota};
 
 #[test]
 fn two_threads_race_for_one_unit_and_one_gets_it() {
     model(|| {
-        let (limiter, _) = limiter(Quota::per_second(1));
+        let (limiter, _) = limiter(quota(1));
         let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
         assert_eq!(one.join().unwrap() + other.join().unwrap(), 1);
         assert_eq!(limiter.len(), 1);
@@ -16,10 +15,10 @@ fn two_threads_race_for_one_unit_and_one_gets_it() {
 #[test]
 fn three_threads_race_for_the_last_unit_across_a_refill() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1));
+        let (limiter, clock) = limiter(quota(1));
         assert!(limiter.allow(&super::super::KEY));
         let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
-        clock.advance(SECOND);
+        clock.advance(UNIT);
         let own = drain(&limiter);
         let raced = one.join().unwrap() + other.join().unwrap();
         // Whoever looked too early leaves the unit to somebody.
@@ -32,10 +31,10 @@ fn three_threads_race_for_the_last_unit_across_a_refill() {
 #[test]
 fn nobody_is_refused_while_a_unit_is_there() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        let (limiter, clock) = limiter(quota(2));
         assert!(limiter.allow(&super::super::KEY));
         let stalled = ask(&limiter, 1);
-        clock.advance(SECOND);
+        clock.advance(UNIT);
         assert!(limiter.allow(&super::super::KEY));
         assert_eq!(stalled.join().unwrap(), 1);
     });
@@ -44,13 +43,13 @@ fn nobody_is_refused_while_a_unit_is_there() {
 #[test]
 fn peek_sees_no_denial_while_a_unit_is_there() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        let (limiter, clock) = limiter(quota(2));
         assert!(limiter.allow(&super::super::KEY));
         let peeking = {
             let limiter = crate::sync::Arc::clone(&limiter);
             loom::thread::spawn(move || limiter.peek(&super::super::KEY).is_allowed())
         };
-        clock.advance(SECOND);
+        clock.advance(UNIT);
         assert!(limiter.allow(&super::super::KEY));
         assert!(peeking.join().unwrap());
     });

@@ -1,21 +1,20 @@
 //! Law 8 under a race: forgetting a full bucket changes no decision.
 
-use super::super::{KEY, SECOND, ask, drain, limiter, model};
-use crate::Quota;
+use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::Arc;
 
 /// The stalled caller and the sweep: the asker may read the clock before it moves, find its key
-/// swept, and store it anew. As of its old `now` the two seconds would be earned a second time.
+/// swept, and store it anew. As of its old `now` the two units would be earned a second time.
 #[test]
 fn a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        let (limiter, clock) = limiter(quota(2));
         assert!(limiter.check_n(&KEY, 2).is_allowed());
         let stalled = ask(&limiter, 2);
-        clock.advance(2 * SECOND);
+        clock.advance(2 * UNIT);
         limiter.sweep();
         let own = drain(&limiter);
-        // Two are earned in two seconds, whoever gets them.
+        // Two are earned meanwhile, whoever gets them.
         assert_eq!(stalled.join().unwrap() + own + drain(&limiter), 2);
     });
 }
@@ -25,9 +24,9 @@ fn a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile() {
 #[test]
 fn a_sweep_that_is_late_forgets_no_debt() {
     model(|| {
-        let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
+        let (limiter, clock) = limiter(quota(2));
         assert!(limiter.check_n(&KEY, 2).is_allowed());
-        clock.advance(2 * SECOND);
+        clock.advance(2 * UNIT);
         let sweeping = {
             let limiter = Arc::clone(&limiter);
             loom::thread::spawn(move || limiter.sweep())
