@@ -30,10 +30,10 @@ use crate::table::{Found, Table};
 /// assert_eq!(decision.remaining(), 9);
 /// ```
 ///
-/// Share it by reference or in an [`Arc`]. `K` is the key as it is stored;
-/// whatever it [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a
-/// `&str` and allocates only when a key is first stored. `N` is the number of quotas in the
-/// [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
+/// Share it by reference or in an [`Arc`]. `K` is the key as it is stored; whatever it
+/// [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a `&str` and
+/// allocates only when a key is first stored. `N` is the number of quotas in the [`Policy`], 1
+/// unless an array of them is given; `S` makes the hashers.
 ///
 /// # Limits
 ///
@@ -56,7 +56,10 @@ use crate::table::{Found, Table};
 ///
 /// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
 /// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).
-/// If they panic, the panic reaches the caller and nothing has been spent.
+/// If they panic, the panic reaches the caller and nothing has been spent. One loss is possible:
+/// should the `Hash` of a stored key panic while its shard of the table is tidied to make room,
+/// keys of that shard may be forgotten with their debt, and [`len`](RateLimiter::len) stay too high
+/// by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
     core: Arc<Core<K, N, S>>,
     /// Dropped with the limiter: ends and joins the thread.
@@ -174,13 +177,11 @@ where
         let core = &*self.core;
         let now = core.timer.now();
         let look = |words: &[u64; N]| {
-            core.fresh_denial(core.policy.peek(words, now, n), |now| {
-                core.policy.peek(words, now, n)
-            })
+            let decide = |now| core.policy.peek(words, now, n);
+            core.fresh_denial(decide(now), decide)
         };
-        core.table
-            .read(key, look)
-            .unwrap_or_else(|| core.policy.peek(&[0; N], now, n))
+        let unknown = || core.policy.peek(&[0; N], now, n);
+        core.table.read(key, look).unwrap_or_else(unknown)
     }
 
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.

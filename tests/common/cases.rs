@@ -5,7 +5,12 @@ use std::{
     borrow::Borrow,
     cell::{Cell, RefCell},
     hash::{Hash, Hasher},
-    sync::mpsc,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Barrier, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -146,6 +151,47 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Has `threads` threads go through `rounds` rounds together, with `between` done by one of them
+/// before each, and `run` by all; answers the sum of what `run` answered, for each round.
+pub fn rounds(
+    threads: usize,
+    rounds: usize,
+    between: impl Fn(usize) + Sync,
+    run: impl Fn(usize, usize) -> u64 + Sync,
+) -> Vec<u64> {
+    let (start, end) = (Barrier::new(threads), Barrier::new(threads));
+    let totals: Vec<AtomicU64> = (0..rounds).map(|_| AtomicU64::new(0)).collect();
+    // After a panic all go on to the end and do nothing, as they would wait for one another.
+    let panic = Mutex::new(None);
+    let unless_panicked = |act: &dyn Fn()| {
+        if panic.lock().unwrap().is_none()
+            && let Err(caught) = catch_unwind(AssertUnwindSafe(act))
+        {
+            *panic.lock().unwrap() = Some(caught);
+        }
+    };
+    thread::scope(|scope| {
+        for thread in 0..threads {
+            let (start, end, totals, between, run) = (&start, &end, &totals, &between, &run);
+            scope.spawn(move || {
+                for (round, total) in totals.iter().enumerate() {
+                    if end.wait().is_leader() {
+                        unless_panicked(&|| between(round));
+                    }
+                    start.wait();
+                    unless_panicked(&|| {
+                        total.fetch_add(run(thread, round), Ordering::Relaxed);
+                    });
+                }
+            });
+        }
+    });
+    if let Some(panic) = panic.into_inner().unwrap() {
+        resume_unwind(panic);
+    }
+    totals.into_iter().map(AtomicU64::into_inner).collect()
+}
+
 /// Runs `what` on a thread of its own, and fails where it would hang.
 pub fn finishes<T: Send + 'static>(
     what: &str,
@@ -206,7 +252,7 @@ pub fn has_run() -> bool {
 
 /// Has this thread's next `call` panic, without the report of one.
 pub fn panic_at_next(call: Call) {
-    at_next(call, || std::panic::resume_unwind(Box::new("at your word")));
+    at_next(call, || resume_unwind(Box::new("at your word")));
 }
 
 fn note(call: Call) {
