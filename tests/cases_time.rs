@@ -1,0 +1,297 @@
+//! Cases 12 to 15: how time itself goes wrong.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::cases::{
+    Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, YEAR, answer, at_next, by_hand,
+    drain, earned, has_run, nanos, quota, time_of,
+};
+use common::oracle::Oracle;
+use tollgate::{Quota, RateLimiter};
+
+/// Case 12. x/time/rate credits the same 100 ms twice.
+#[test]
+fn no_stretch_of_time_is_credited_twice() {
+    let (limiter, time) = by_hand(Quota::per_second(10).burst(5));
+    time.set(SECOND);
+    assert_eq!(drain(&limiter, 0), 5);
+    for _ in 0..100 {
+        time.set(SECOND / 2);
+        assert!(!limiter.allow(&0));
+        time.set(SECOND);
+        assert!(!limiter.allow(&0));
+    }
+    // Nor one of which a part is new.
+    for _ in 0..3 {
+        time.set(SECOND + SECOND / 10 - 1);
+        assert!(!limiter.allow(&0));
+        time.set(SECOND);
+        assert!(!limiter.allow(&0));
+    }
+    time.set(SECOND + SECOND / 10);
+    assert_eq!(drain(&limiter, 0), 1);
+    time.set(0);
+    assert_eq!(drain(&limiter, 0), 0);
+    time.set(SECOND + SECOND / 10);
+    assert_eq!(drain(&limiter, 0), 0);
+}
+
+/// Case 12. Whatever the clock does, the units earned by the latest time that it has shown, and a
+/// burst, are all there are.
+#[test]
+fn a_clock_that_wanders_earns_no_more_than_its_furthest_point() {
+    for quota in [
+        quota(10, SECOND, 5),
+        quota(7, MINUTE, 7),
+        quota(501_000_000, SECOND, 501),
+        quota(1, HOUR, 1),
+    ] {
+        let (limiter, time) = by_hand(quota);
+        let mut numbers = Numbers::new(quota.units());
+        let unit = time_of(&quota, 1);
+        let (mut admitted, mut furthest) = (drain(&limiter, 0), 0);
+        for _ in 0..20_000 {
+            let to = time.now() + numbers.below(3 * unit + 2);
+            time.set(to.saturating_sub(numbers.below(3 * unit + 2)));
+            furthest = furthest.max(time.now());
+            let n = 1 + numbers.below(quota.burst_size());
+            if limiter.check_n(&0, n).is_allowed() {
+                admitted += n;
+            }
+            assert!(limiter.peek(&0).remaining() <= quota.burst_size());
+            assert!(admitted <= quota.burst_size() + earned(&quota, furthest));
+        }
+        // It did earn; and at the furthest point nothing is missing but what was asked and denied.
+        assert!(furthest > 100 * unit);
+        time.set(furthest);
+        admitted += drain(&limiter, 0);
+        assert!(admitted <= quota.burst_size() + earned(&quota, furthest));
+        assert!(admitted > quota.burst_size() + 50);
+    }
+}
+
+/// Case 12. A step back counts as time standing still until the clock has caught up.
+#[test]
+fn after_a_step_back_time_stands_still_until_the_clock_has_caught_up() {
+    for quota in [
+        quota(10, SECOND, 5),
+        quota(7, MINUTE, 7),
+        quota(300_000_000, SECOND, 9),
+        quota(1, HOUR, 2),
+    ] {
+        for back in [1, time_of(&quota, 1), time_of(&quota, 100), YEAR] {
+            let (limiter, time) = by_hand(quota);
+            let mut oracle = Oracle::new(&[quota]);
+            let start = YEAR;
+            time.set(start);
+            assert_eq!(answer(&limiter.check_n(&0, 1)), oracle.check(start, 1));
+            let asked = [0, 1, quota.burst_size(), u64::MAX];
+            let before = asked.map(|n| answer(&limiter.peek_n(&0, n)));
+
+            // Nothing is earned and nothing is lost, at none of these times.
+            for now in [start - back, start - back / 2, start - 1, start] {
+                time.set(now);
+                let there = asked.map(|n| answer(&limiter.peek_n(&0, n)));
+                assert_eq!(there, before, "{quota}, {back} ns back, at {now} ns");
+            }
+            time.set(start - back);
+            drain(&limiter, 0);
+            let denied = limiter.check(&0);
+            let due = start + u64::try_from(denied.retry_after().unwrap().as_nanos()).unwrap();
+            time.set(start);
+            assert_eq!(answer(&limiter.check(&0)), answer(&denied));
+            // Locked out until then for its debt, and no longer.
+            time.set(due - 1);
+            assert!(!limiter.allow(&0));
+            time.set(due);
+            assert!(limiter.allow(&0));
+        }
+    }
+}
+
+/// Case 12.
+#[test]
+fn a_step_back_takes_no_unit_that_is_there() {
+    let (limiter, time) = by_hand(Quota::per_second(1).burst(10));
+    time.set(MINUTE);
+    assert_eq!(limiter.check(&0).remaining(), 9);
+    for back in [1, 5, 9, 10, 60] {
+        time.set(MINUTE - back * SECOND);
+        assert_eq!(limiter.peek(&0).remaining(), 9, "{back} s back");
+    }
+    assert_eq!(drain(&limiter, 0), 9);
+}
+
+/// Case 12. Of a step back, less than 1 ms may show. Then keys hold less for so long.
+#[test]
+fn a_step_back_that_shows_is_of_less_than_a_millisecond() {
+    const MILLISECOND: u64 = SECOND / 1_000;
+    // A unit each 0.01 ms.
+    let (limiter, time) = by_hand::<u64, 1>(Quota::per_second(100_000).burst(1_000));
+    let mut numbers = Numbers::new(12);
+    let mut furthest = 0;
+    for step in 0..20_000 {
+        furthest += numbers.below([10, 1_000, MILLISECOND, 3 * MILLISECOND][step % 4]);
+        time.set(furthest);
+        let _ = limiter.check_n(&0, numbers.below(200));
+        let before = limiter.peek_n(&0, 0);
+
+        time.set(furthest - numbers.below(furthest + 1));
+        let after = limiter.peek_n(&0, 0);
+        assert!(after.remaining() <= before.remaining());
+        assert!(after.remaining() + 100 >= before.remaining());
+        assert!(after.reset_after() >= before.reset_after());
+        assert!(after.reset_after() < before.reset_after() + nanos(MILLISECOND));
+
+        time.set(furthest);
+        assert_eq!(
+            answer(&limiter.peek_n(&0, 0)),
+            answer(&before),
+            "it is over"
+        );
+    }
+}
+
+/// Case 12.
+#[test]
+fn a_full_or_unknown_key_passes_after_a_step_back() {
+    let (limiter, time) = by_hand(Quota::per_second(10).burst(5));
+    assert_eq!(drain(&limiter, 0), 5);
+    time.set(HOUR);
+    // Full again for nearly an hour, so it is at the earlier time too.
+    time.set(MINUTE);
+    assert_eq!(drain(&limiter, 0), 5);
+    assert_eq!(drain(&limiter, 1), 5);
+    time.set(0);
+    assert_eq!(drain(&limiter, 2), 5);
+}
+
+/// Case 12. To before the limiter was built.
+#[test]
+fn a_step_back_before_the_start_is_the_start() {
+    let time = common::cases::Time::new();
+    time.set(HOUR);
+    let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(2))
+        .clock(time.clock.clone())
+        .sweep_by_hand()
+        .build();
+    for now in [0, HOUR - 1] {
+        time.set(now);
+        assert_eq!(drain(&limiter, now), 2);
+        assert_eq!(limiter.check(&now).retry_after(), Some(nanos(SECOND)));
+    }
+    time.set(HOUR + SECOND - 1);
+    assert_eq!(drain(&limiter, 0), 0);
+    time.set(HOUR + SECOND);
+    assert_eq!(drain(&limiter, 0), 1);
+}
+
+/// Case 12.
+#[test]
+fn at_equal_times_exactly_the_burst_passes() {
+    let (limiter, time) = by_hand(quota(7, MINUTE, 7));
+    for now in [0, 1, 12_345_678, YEAR] {
+        time.set(now);
+        let passed = (0..100).filter(|_| limiter.allow(&now)).count();
+        assert_eq!(passed, 7);
+    }
+}
+
+/// Case 12. The call reads the clock, stalls, and comes back when others have spent at a later
+/// time. (It stalls where it copies a key that it has not found: under no lock.)
+#[test]
+fn a_stale_now_after_a_newer_one_gains_no_unit_and_locks_nobody_out() {
+    let (limiter, time) = by_hand::<Stored, 1>(Quota::per_second(1).burst(3));
+    let (limiter, time) = (Arc::new(limiter), std::rc::Rc::new(time));
+    time.set(10 * SECOND);
+    {
+        let (limiter, time) = (Arc::clone(&limiter), std::rc::Rc::clone(&time));
+        at_next(Call::ToOwned, move || {
+            time.set(15 * SECOND);
+            assert!(limiter.check_n(&Asked(0), 2).is_allowed());
+        });
+    }
+    // At 10 s the bucket, from which two were spent at 15 s, holds nothing; at 15 s one.
+    let stale = limiter.check(&Asked(0));
+    assert!(has_run());
+    assert!(stale.is_allowed(), "the unit is there");
+    assert_eq!(stale.remaining(), 0);
+    let denied = limiter.check(&Asked(0));
+    assert!(!denied.is_allowed(), "three of three are spent");
+    assert_eq!(denied.retry_after(), Some(nanos(SECOND)));
+    assert_eq!(denied.reset_after(), nanos(3 * SECOND));
+}
+
+/// Case 13.
+#[test]
+fn the_first_check_at_time_zero_is_of_a_full_bucket() {
+    for quota in [
+        Quota::default(),
+        Quota::per_second(1),
+        quota(7, MINUTE, 7),
+        quota(4_000_000_000, SECOND, 100),
+        quota(1, CENTURY, 1),
+    ] {
+        let (limiter, _) = by_hand(quota);
+        let first = limiter.check(&0);
+        assert!(first.is_allowed());
+        assert_eq!(first.remaining(), quota.burst_size() - 1);
+        assert_eq!(first.reset_after(), nanos(time_of(&quota, 1)));
+        assert_eq!(drain(&limiter, 0), quota.burst_size() - 1);
+    }
+}
+
+/// Case 13. agave's prototype credits a new key with all the time since the start.
+#[test]
+fn a_key_first_seen_late_has_a_full_bucket_and_no_more() {
+    for quota in [
+        Quota::default(),
+        Quota::per_second(1_000).burst(3),
+        quota(300_000_000, SECOND, 30),
+        quota(1, HOUR, 24),
+    ] {
+        let (limiter, time) = by_hand(quota);
+        let unit = time_of(&quota, 1);
+        for start in [unit + 1, 3 * HOUR, YEAR, CENTURY - 100 * HOUR] {
+            let mut oracle = Oracle::new(&[quota]);
+            time.set(start);
+            for left in (0..quota.burst_size()).rev() {
+                let decision = limiter.check(&start);
+                assert_eq!(decision.remaining(), left);
+                assert_eq!(answer(&decision), oracle.check(start, 1));
+            }
+            assert_eq!(answer(&limiter.check(&start)), oracle.check(start, 1));
+            // It has been told how long to wait, and that is as long as it takes.
+            time.set(start + unit);
+            assert_eq!(drain(&limiter, start), earned(&quota, unit));
+        }
+    }
+}
+
+/// Case 14 is in `house.rs`: no file names the wall clock. Here, that the clock which was given is
+/// the only one: years of it pass in no time, and while it stands nothing is earned.
+#[test]
+fn only_the_given_clock_moves_a_bucket() {
+    let (limiter, time) = by_hand(Quota::per_second(1_000_000_000).burst(1));
+    assert!(limiter.allow(&0));
+    // Whatever time this takes, it is more than the 1 ns that a unit takes.
+    assert!((0..10_000).all(|_| !limiter.allow(&0)));
+    time.set(1);
+    assert!(limiter.allow(&0));
+}
+
+/// Case 15.
+#[test]
+fn what_a_suspended_machine_does_to_the_clock_is_documented() {
+    let clock = include_str!("../src/clock.rs");
+    let documented = clock
+        .split("pub struct Clock")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("///"))
+        .any(|line| line.contains("Suspend"));
+    assert!(documented, "the documentation of Clock says so");
+}

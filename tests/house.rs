@@ -1,0 +1,214 @@
+//! Case 14 and the house: what a file may name.
+//!
+//! No behaviour can prove that the wall clock is never asked. The sources can.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The files from the ground up. Each may `use crate::` what stands before it, and nothing else.
+const FLOORS: &[&str] = &[
+    "axis", "sync", "hash", "error", "quota", "clock", "bucket", "decision", "policy", "serde",
+    "table", "sweep", "limiter", "lib",
+];
+
+/// What one file alone may name, or two: a foreign crate, or what the model checker replaces.
+const HOMES: &[(&str, &[&str])] = &[
+    ("dashmap", &["table/map.rs"]),
+    ("hashbrown", &[]),
+    ("foldhash", &["hash.rs"]),
+    ("parking_lot", &["sync.rs"]),
+    ("quanta", &["clock.rs"]),
+    ("loom", &["sync.rs", "table/model.rs"]),
+    // The crate, in the file of that name.
+    ("serde", &["serde.rs"]),
+    ("std::sync", &["sync.rs", "hash.rs"]),
+    ("std::sync::atomic", &["sync.rs"]),
+    ("std::thread", &["sync.rs"]),
+    ("OnceLock", &["hash.rs"]),
+    // What a limiter has no use for.
+    ("f32", &[]),
+    ("f64", &[]),
+    ("unsafe", &[]),
+    ("static mut", &[]),
+    ("println", &[]),
+    ("eprintln", &[]),
+    ("std::env", &[]),
+    ("std::fs", &[]),
+    ("std::net", &[]),
+    ("std::process", &[]),
+];
+
+/// The code of a source file: without comments, and without the tests at its end.
+struct Source {
+    /// From `src`, with `/`.
+    name: String,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let sources: Vec<Source> = files
+        .iter()
+        .map(|path| {
+            let parts: Vec<_> = path.strip_prefix(&root).unwrap().iter().collect();
+            let parts = parts.iter().map(|part| part.to_str().unwrap());
+            Source {
+                name: parts.collect::<Vec<_>>().join("/"),
+                code: code_of(&fs::read_to_string(path).unwrap()),
+            }
+        })
+        .filter(|source| source.name != "tests.rs" && !source.name.starts_with("tests/"))
+        .collect();
+    assert!(sources.len() > 15, "these are not all sources");
+    sources
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let without_comment = |line: &str| line.split("//").next().unwrap().to_owned();
+    let lines: Vec<String> = code.lines().map(without_comment).collect();
+    lines.join("\n")
+}
+
+/// Where `name` stands in `code` as a path or word of its own.
+fn names(code: &str, name: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(name).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + name.len()..].chars().next();
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
+}
+
+/// Every `std::{a, b::{c}}` written out as `std::a`, `std::b`, `std::b::c`, as far as is needed.
+fn spelt_out(code: &str) -> String {
+    let mut out = String::new();
+    for (at, _) in code.match_indices("use ") {
+        let Some(end) = code[at..].find(';') else {
+            continue;
+        };
+        let tree = &code[at + "use ".len()..at + end];
+        if !tree.contains('{') {
+            continue;
+        }
+        let mut prefixes: Vec<String> = vec![String::new()];
+        let mut path = String::new();
+        for c in tree.chars().filter(|c| !c.is_whitespace()) {
+            match c {
+                '{' => prefixes.push(format!("{}{path}", prefixes.last().unwrap())),
+                ',' | '}' => {
+                    out.push_str(&format!("\n{}{path}", prefixes.last().unwrap()));
+                    if c == '}' {
+                        prefixes.pop();
+                    }
+                }
+                _ => {
+                    path.push(c);
+                    continue;
+                }
+            }
+            path.clear();
+        }
+    }
+    format!("{code}{out}")
+}
+
+/// Case 14. limitador, throttlecrab and lazy-limit decide by the wall clock.
+#[test]
+fn no_file_names_the_wall_clock() {
+    for Source { name, code } in sources() {
+        for clock in ["SystemTime", "UNIX_EPOCH", "Instant", "chrono", "jiff"] {
+            assert!(!names(&code, clock), "{name} names {clock}");
+        }
+    }
+}
+
+#[test]
+fn what_has_a_home_is_named_in_no_other_file() {
+    let sources = sources();
+    for (what, homes) in HOMES {
+        for Source { name, code } in &sources {
+            let named = names(&spelt_out(code), what);
+            // The module of that name is no crate.
+            let named = named && !(*what == "serde" && name == "lib.rs");
+            let at_home = homes.contains(&name.as_str());
+            assert!(at_home || !named, "{name} names {what}");
+        }
+        for home in *homes {
+            let source = sources.iter().find(|source| source.name == *home);
+            let source = source.unwrap_or_else(|| panic!("{home} is gone"));
+            // Or the list says something that is no longer so.
+            assert!(
+                names(&spelt_out(&source.code), what),
+                "{home} has no {what}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_uses_only_floors_below_it() {
+    for Source { name, code } in sources() {
+        let module = name.split(['/', '.']).next().unwrap();
+        let Some(floor) = FLOORS.iter().position(|floor| *floor == module) else {
+            panic!("{name} has no floor: say in FLOORS where it stands");
+        };
+        let code = spelt_out(&code);
+        assert!(!names(&code, "crate::*"));
+        for (at, path) in code.match_indices("crate::") {
+            // Not `$crate`, and not a longer word.
+            let before = code[..at].chars().next_back();
+            if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let rest = &code[at + path.len()..];
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            let used = &rest[..end.unwrap_or(rest.len())];
+            if used.is_empty() {
+                // A group, which is spelt out too.
+                continue;
+            }
+            let is_below = FLOORS[..floor].contains(&used);
+            assert!(is_below, "{name} uses crate::{used}, which is not below it");
+        }
+    }
+}
+
+/// Or the tests above see nothing.
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    assert!(names("let now = SystemTime::now();", "SystemTime"));
+    assert!(!names("let now = MySystemTime::now();", "SystemTime"));
+    assert!(!names("#[cfg(tollgate_loom)]", "loom") && names("loom::sync", "loom"));
+    assert_eq!(code_of("a // SystemTime\n/// b\nc"), "a \n\nc");
+    let code = "use std::{hash, sync::{atomic::AtomicU64, OnceLock}, thread};";
+    let code = spelt_out(code);
+    for path in [
+        "std::sync",
+        "std::sync::atomic",
+        "std::thread",
+        "std::sync::OnceLock",
+    ] {
+        assert!(names(&code, path), "{path} in {code}");
+    }
+    assert!(!names(&code, "std::time"));
+    let files: Vec<String> = sources().into_iter().map(|source| source.name).collect();
+    for file in ["lib.rs", "clock.rs", "limiter/builder.rs", "table/map.rs"] {
+        assert!(files.iter().any(|name| name == file), "{file} in {files:?}");
+    }
+}
