@@ -1,0 +1,148 @@
+//! The input of the target `operations`: a policy, and what is done under it.
+
+use std::time::Duration;
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use tollgate::Quota;
+
+#[derive(Debug)]
+pub struct Input {
+    /// Whether the clock steps back when the limiter does not expect it. If not, a sweep comes
+    /// before each step back.
+    pub unforeseen: bool,
+    pub first: Numbers,
+    pub second: Option<Numbers>,
+    pub operations: Vec<Operation>,
+}
+
+/// Of a quota, unless they are refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    units: u64,
+    period: Duration,
+    burst: u64,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Operation {
+    Check(Key, Amount),
+    Advance(Step),
+    Rewind(Step),
+    Peek(Key, Amount),
+    Forget(Key),
+    Sweep,
+    /// Forgets every key, one by one.
+    Clear,
+    /// Waits until every key's bucket is full, and sweeps.
+    Settle,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Key(#[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=2))] pub u8);
+
+/// How many units are asked for.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Amount {
+    Units(u8),
+    /// What the bucket holds, or one off.
+    Remaining(Off),
+    /// The smaller burst, or one off.
+    Burst(Off),
+    Wide(#[arbitrary(with = wide)] u64),
+}
+
+/// How far time moves, in ns.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Step {
+    Nanos(u8),
+    /// The time that so many units of the last quota take, or one ns off.
+    Units(u8, Off),
+    /// The wait until the key may spend so much, or one ns off.
+    Retry(Key, Amount, Off),
+    /// The wait until the key's bucket is full, or one ns off.
+    Reset(Key, Off),
+    /// The time that is left until time stands still, or one ns off.
+    Horizon(Off),
+    Wide(#[arbitrary(with = wide)] u64),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Off(#[arbitrary(with = |u: &mut Unstructured| u.int_in_range(-1..=1))] pub i64);
+
+/// Any magnitude is as likely as any other.
+pub(crate) fn wide(u: &mut Unstructured) -> Result<u64> {
+    Ok(u64::arbitrary(u)? >> u.int_in_range(0..=63)?)
+}
+
+impl<'a> Arbitrary<'a> for Input {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Input> {
+        let mut input = Input {
+            unforeseen: u.arbitrary()?,
+            first: u.arbitrary()?,
+            second: u.arbitrary()?,
+            operations: Vec::new(),
+        };
+        // As many as there are, but never so many that a single run takes long.
+        while !u.is_empty() && input.operations.len() < 32 {
+            input.operations.push(u.arbitrary()?);
+        }
+        Ok(input)
+    }
+}
+
+impl<'a> Arbitrary<'a> for Numbers {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Numbers> {
+        const SECOND: u64 = 1_000_000_000;
+        const PERIODS: [u64; 4] = [SECOND, 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND];
+        let (units, nanos) = match u.int_in_range(0..=3)? {
+            // Exact, whatever the period.
+            0 => (1, wide(u)?),
+            1 => (u64::from(u16::arbitrary(u)?), *u.choose(&PERIODS)?),
+            2 => (u64::from(u8::arbitrary(u)?), u64::from(u8::arbitrary(u)?)),
+            _ => (wide(u)?, wide(u)?),
+        };
+        let burst = match u.int_in_range(0..=2)? {
+            0 => units,
+            1 => u64::from(u8::arbitrary(u)?),
+            _ => wide(u)?,
+        };
+        Ok(Numbers {
+            units,
+            period: Duration::from_nanos(nanos),
+            burst,
+        })
+    }
+}
+
+impl Numbers {
+    /// The quota, if need be with the largest burst that it accepts; none if the rate is refused.
+    pub(crate) fn quota(&self) -> Option<Quota> {
+        let Numbers {
+            units,
+            period,
+            burst,
+        } = *self;
+        let refused = match Quota::new(units, period, burst) {
+            Ok(quota) => return Some(quota),
+            Err(refused) => refused.to_string(),
+        };
+        let accepted = |burst| Quota::new(units, period, burst).ok();
+        let most = (0..64).rev().map(|bit| 1 << bit).fold(0, |most, bit| {
+            if accepted(most | bit).is_some() {
+                most | bit
+            } else {
+                most
+            }
+        });
+        assert!(
+            burst == 0 || burst > most,
+            "accepts a burst of {most}, but: {refused}"
+        );
+        let says_so = refused.ends_with(&format!("; expected at most {most}"));
+        assert!(
+            burst == 0 || says_so == (most > 0),
+            "accepts a burst of {most}, but: {refused}"
+        );
+        accepted(most)
+    }
+}

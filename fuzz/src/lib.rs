@@ -1,0 +1,43 @@
+//! What the fuzz targets do, apart from the fuzzer: so that `cargo test` can run the seeds too.
+
+pub mod input;
+mod judge;
+pub mod operations;
+#[path = "../../tests/common/oracle.rs"]
+pub mod oracle;
+mod subject;
+pub mod text;
+mod timed;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use arbitrary::{Arbitrary, Unstructured};
+
+    /// The seeds of a target, and the inputs once found by the fuzzer that are kept beside them.
+    fn corpus<T: for<'a> Arbitrary<'a>>(target: &str, run: fn(&T)) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("corpus")
+            .join(target);
+        let mut files = 0;
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            println!("{}", path.display());
+            let bytes = fs::read(path).unwrap();
+            run(&T::arbitrary_take_rest(Unstructured::new(&bytes)).unwrap());
+            files += 1;
+        }
+        assert!(files > 0);
+    }
+
+    #[test]
+    fn every_seed_of_operations_holds() {
+        corpus("operations", crate::operations::run);
+    }
+
+    #[test]
+    fn every_seed_of_text_holds() {
+        corpus("text", crate::text::run);
+    }
+}

@@ -1,0 +1,199 @@
+//! A limiter, held to the laws at every step, and a judge for each of its keys.
+
+use std::{fmt::Debug, time::Duration};
+
+use tollgate::{Decision, Quota, QuotaDecision};
+
+use crate::judge::Judge;
+use crate::timed::{HORIZON, Timed};
+
+pub(crate) const KEYS: [u8; 3] = [0, 1, 2];
+
+/// By how much the limiter's time may step back, in ns, as the documentation of `Clock` has it.
+const LAG: u64 = 1_000_000;
+
+pub(crate) struct Subject<const N: usize> {
+    pub(crate) timed: Timed<N>,
+    quotas: [Quota; N],
+    /// Whether the clock may step back when the limiter does not expect it.
+    unforeseen: bool,
+    judges: [Judge; KEYS.len()],
+    /// When each key has been allowed how much, since it was forgotten.
+    histories: [Vec<(u64, u64)>; KEYS.len()],
+    stored: [bool; KEYS.len()],
+}
+
+impl<const N: usize> Subject<N> {
+    pub(crate) fn new(quotas: [Quota; N], unforeseen: bool) -> Subject<N> {
+        Subject {
+            timed: Timed::new(quotas),
+            quotas,
+            unforeseen,
+            judges: KEYS.map(|_| Judge::new(&quotas, unforeseen)),
+            histories: KEYS.map(|_| Vec::new()),
+            stored: [false; KEYS.len()],
+        }
+    }
+
+    pub(crate) fn check(&mut self, key: u8, n: u64) {
+        let before = self.look(key, n);
+        let decision = self.timed.limiter.check_n(&key, n);
+        let (id, now) = (usize::from(key), self.timed.now());
+        let earliest = self.timed.reading().max(now.saturating_sub(LAG));
+        self.judges[id].check(&decision, n, earliest, now);
+        if decision.is_allowed() && n > 0 {
+            self.stored[id] = true;
+            self.histories[id].push((now, n));
+        }
+        let after = self.look(key, n);
+        self.comes_true(&after, key, n);
+
+        assert_eq!(decision.is_allowed(), before.is_allowed());
+        assert_eq!(held(&decision), held(&after));
+        if !decision.is_allowed() {
+            assert_eq!(numbers(&decision), numbers(&before));
+            assert_eq!(numbers(&after), numbers(&before));
+        }
+    }
+
+    pub(crate) fn forget(&mut self, key: u8) {
+        let id = usize::from(key);
+        assert_eq!(self.timed.limiter.forget(&key), self.stored[id]);
+        self.stored[id] = false;
+        self.histories[id].clear();
+        self.judges[id] = Judge::new(&self.quotas, self.unforeseen);
+    }
+
+    pub(crate) fn sweep(&mut self) {
+        let full = KEYS.map(|key| self.timed.limiter.peek(&key).reset_after().is_zero());
+        let before = self.stored;
+        for (stored, full) in self.stored.iter_mut().zip(full) {
+            *stored &= !full;
+        }
+        assert_eq!(
+            self.timed.limiter.sweep(),
+            count(before) - count(self.stored)
+        );
+    }
+
+    pub(crate) fn counts_its_keys(&self) {
+        assert_eq!(self.timed.limiter.len(), count(self.stored));
+    }
+
+    pub(crate) fn advance(&mut self, by: u64) {
+        self.timed.advance(by);
+        // The limiter reads the clock. What it has not read it cannot hold to.
+        _ = self.look(KEYS[0], 0);
+    }
+
+    pub(crate) fn rewind(&mut self, by: u64) {
+        if !self.unforeseen {
+            // From where a sweep has been, time does not step back at all.
+            self.sweep();
+        }
+        self.timed.rewind(by);
+    }
+
+    pub(crate) fn smallest_burst(&self) -> u64 {
+        let bursts = self.quotas.iter().map(Quota::burst_size);
+        bursts.fold(u64::MAX, u64::min)
+    }
+
+    /// The time in ns that `n` units of the last quota take.
+    pub(crate) fn time_of(&self, n: u64) -> u64 {
+        u64::try_from(time_of(n, &self.quotas[N - 1])).unwrap_or(u64::MAX)
+    }
+
+    /// What a peek says, after the limiter has been held to what it says of this instant.
+    pub(crate) fn look(&self, key: u8, n: u64) -> Decision<N> {
+        let judge = &self.judges[usize::from(key)];
+        let peek_n = |n| {
+            let peek = self.timed.limiter.peek_n(&key, n);
+            judge.peek(&peek, n, self.timed.now());
+            peek
+        };
+        let peek = peek_n(n);
+        let remaining = peek.remaining();
+        assert_eq!(peek.is_allowed(), n <= remaining);
+        assert!(peek_n(remaining).is_allowed());
+        assert!(remaining == u64::MAX || !peek_n(remaining + 1).is_allowed());
+
+        let binding = peek.quotas()[peek.binding()];
+        assert_eq!(peek.limit(), binding.limit());
+        assert_eq!(peek.is_never(), binding.is_never());
+        assert_eq!(peek.retry_after(), binding.retry_after());
+        assert!(!peek.is_allowed() || remaining == binding.remaining());
+
+        for (part, quota) in peek.quotas().iter().zip(&self.quotas) {
+            // No step back of time locks a key out.
+            let longest = time_of(quota.burst_size(), quota) + u128::from(LAG);
+            assert!(part.reset_after().as_nanos() <= longest);
+        }
+        peek
+    }
+
+    /// Holds the limiter to the waits of a peek, in a twin that has seen nothing but what the key
+    /// was allowed: no sweep, no other key, no step back.
+    pub(crate) fn comes_true(&self, peek: &Decision<N>, key: u8, n: u64) {
+        if self.unforeseen {
+            return;
+        }
+        let (id, now) = (usize::from(key), self.timed.now());
+        let mut twin = Timed::new(self.quotas);
+        for (then, n) in &self.histories[id] {
+            twin.advance_to(*then);
+            assert!(twin.limiter.check_n(&key, *n).is_allowed());
+        }
+        twin.advance_to(now);
+        assert_eq!(numbers(&twin.limiter.peek_n(&key, n)), numbers(peek));
+
+        let after = |wait| now.saturating_add(nanos(wait));
+        let retry = peek.retry_after().map(after);
+        let resets = peek.quotas().map(|part| after(part.reset_after()));
+
+        let waits = resets.into_iter().chain(retry);
+        let mut times: Vec<u64> = waits
+            .flat_map(|then| [then.saturating_sub(1), then])
+            .collect();
+        times.sort_unstable();
+        // After the horizon time stands still.
+        for at in times.into_iter().filter(|at| (now..=HORIZON).contains(at)) {
+            twin.advance_to(at);
+            let later = twin.limiter.peek_n(&key, n);
+            self.judges[id].peek(&later, n, at);
+            let is_due = peek.is_allowed() || retry.is_some_and(|then| at >= then);
+            assert_eq!(later.is_allowed(), is_due);
+            for (part, reset) in later.quotas().iter().zip(resets) {
+                assert_eq!(part.remaining() == part.limit(), at >= reset);
+            }
+        }
+    }
+}
+
+/// All that a decision says of each quota.
+fn numbers<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
+    let all = |part: QuotaDecision| (part.is_never(), part.retry_after(), held_by(&part));
+    decision.quotas().map(all)
+}
+
+/// Of these, what does not depend on how much was asked for.
+fn held<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
+    decision.quotas().map(|part| held_by(&part))
+}
+
+fn held_by(part: &QuotaDecision) -> (u64, Duration) {
+    (part.remaining(), part.reset_after())
+}
+
+fn count(keys: [bool; KEYS.len()]) -> usize {
+    keys.into_iter().filter(|is_one| *is_one).count()
+}
+
+/// The time in ns that `n` units take, rounded up.
+fn time_of(n: u64, quota: &Quota) -> u128 {
+    (u128::from(n) * quota.period().as_nanos()).div_ceil(u128::from(quota.units()))
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,76 @@
+//! A limiter on a clock of its own, which is moved to the ns.
+
+use std::{
+    hash::{BuildHasherDefault, DefaultHasher},
+    time::Duration,
+};
+
+use tollgate::{ManualClock, Quota, RateLimiter};
+
+/// The uptime in ns at which a limiter's time stops, as the documentation of `Clock` has it.
+pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
+
+/// What the clock reads when the limiter is built, so that it can step back before that.
+const START: u64 = 1_000_000_000;
+
+pub(crate) struct Timed<const N: usize> {
+    /// With a hasher that is not seeded: an input does the same in every run.
+    pub(crate) limiter: RateLimiter<u8, N, BuildHasherDefault<DefaultHasher>>,
+    clock: ManualClock,
+    /// What the clock reads, and the most it has read so far.
+    reading: u64,
+    highest: u64,
+}
+
+impl<const N: usize> Timed<N> {
+    pub(crate) fn new(quotas: [Quota; N]) -> Timed<N> {
+        let clock = ManualClock::new();
+        clock.advance(Duration::from_nanos(START));
+        let limiter = RateLimiter::builder(quotas)
+            .clock(clock.clone())
+            .hasher(BuildHasherDefault::default())
+            .shards(2)
+            .sweep_by_hand()
+            .build();
+        Timed {
+            limiter,
+            clock,
+            reading: START,
+            highest: START,
+        }
+    }
+
+    /// The ns since the limiter was built, by its clock.
+    pub(crate) fn reading(&self) -> u64 {
+        since_start(self.reading)
+    }
+
+    /// The same, when time has stood still at every step back.
+    pub(crate) fn now(&self) -> u64 {
+        since_start(self.highest)
+    }
+
+    pub(crate) fn advance(&mut self, by: u64) {
+        self.clock.advance(Duration::from_nanos(by));
+        self.reading = self.reading.saturating_add(by);
+        self.highest = self.highest.max(self.reading);
+    }
+
+    pub(crate) fn advance_to(&mut self, now: u64) {
+        self.advance(self.until(now));
+    }
+
+    /// How far the clock has to go to `now`.
+    pub(crate) fn until(&self, now: u64) -> u64 {
+        START.saturating_add(now).saturating_sub(self.reading)
+    }
+
+    pub(crate) fn rewind(&mut self, by: u64) {
+        self.clock.rewind(Duration::from_nanos(by));
+        self.reading = self.reading.saturating_sub(by);
+    }
+}
+
+fn since_start(reading: u64) -> u64 {
+    reading.saturating_sub(START).min(HORIZON)
+}
