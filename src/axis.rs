@@ -100,9 +100,8 @@ impl Axis {
     const fn of(scale: Scale) -> Axis {
         let period = scale.period as u128;
         let rate = scale.steps_per_unit as u128 * scale.units as u128;
-        // The remainder is below the period, so each 64-bit digit of the fraction fits. Adding
-        // one to a digit below 2^64 - 1 carries into the next; all-ones in both digits would
-        // need a remainder within 2^-128 of the period.
+        // Two digits of a long division, the last rounded up. A remainder is at most period - 1,
+        // and (period - 1) * 2^64 / period is below 2^64 - 1: so each fits, rounded up too.
         let rest = rate % period;
         let high = (rest << 64) / period;
         let rest = (rest << 64) % period;
@@ -110,7 +109,7 @@ impl Axis {
         Axis {
             scale,
             whole: (rate / period) as u64,
-            fraction_high: (high + (low >> 64)) as u64,
+            fraction_high: high as u64,
             fraction_low: low as u64,
         }
     }

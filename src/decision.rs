@@ -14,16 +14,17 @@ use crate::bucket::Reading;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tollgate::{Quota, RateLimiter};
+/// use tollgate::{ManualClock, Quota, RateLimiter};
 ///
-/// let limiter = RateLimiter::new(Quota::per_minute(60).burst(1));
+/// let quota = Quota::per_minute(60).burst(1);
+/// let limiter = RateLimiter::builder(quota).clock(ManualClock::new()).build();
 /// let first = limiter.check("alice");
 /// assert!(first.is_allowed());
 /// assert_eq!((first.limit(), first.remaining(), first.retry_after()), (1, 0, None));
 ///
 /// let second = limiter.check("alice");
 /// assert!(!second.is_allowed());
-/// assert!(second.retry_after().unwrap() <= Duration::from_secs(1));
+/// assert_eq!(second.retry_after(), Some(Duration::from_secs(1)));
 /// ```
 #[derive(Clone, Copy)]
 #[must_use = "a check that nobody looks at limits nothing"]

@@ -24,14 +24,14 @@
 //! is allowed if and only if the bucket holds n units, and then spends them. Of a [`Policy`] of
 //! several quotas, every bucket must hold them, and each is spent from or none.
 //!
-//! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads, sweeps
-//!   and clocks do.
+//! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads and
+//!   sweeps do, and a clock that stands still or steps back ([within 1 ms](Clock#caveats)).
 //! - Where a unit takes a whole number of ns (100 a minute, 60 an hour), each decision is exactly
 //!   the rational model's. Where it does not (7 a minute), each is the model's less than 1 ns
 //!   away, and that does not add up, over an uptime of 100 years.
 //! - [`retry_after`](Decision::retry_after), [`remaining`](Decision::remaining) and
 //!   [`reset_after`](Decision::reset_after) are exact: denied 1 ns before, allowed at it.
-//! - A denial spends nothing. Forgetting a key changes no decision. Nothing panics once a quota is
+//! - A denial spends nothing. Forgetting a key changes no decision. Nothing panics once a limiter is
 //!   built, but what the key's own `Hash`, `Eq`, `ToOwned` and `Drop` do.
 //!
 //! # How it decides

@@ -46,13 +46,15 @@ use crate::table::{Found, Table};
 ///
 /// # Consistency
 ///
-/// Concurrent checks of a key happen one after the other: each decision is the model's at some
-/// instant between the call and its return. In particular no two threads pass on one unit, and
-/// nobody is refused while the unit is there.
+/// Concurrent checks of a key happen one after the other: each admission, and each denial, is the
+/// model's at some instant between the call and its return. In particular no two threads pass on
+/// one unit, and nobody is refused while the unit is there.
 ///
 /// More precisely, a check reads the clock, takes the key's shard of the table exclusively and
 /// decides. An admission is as of the first reading of the clock. A denial is as of a second
-/// reading under the lock, as a unit may have been earned while the thread waited for it.
+/// reading under the lock, as a unit may have been earned while the thread waited for it. What
+/// another thread reads of a bucket that is full, by [`peek`](RateLimiter::peek) or by asking for 0,
+/// does not bind a check that had read the clock before and spends after: it spends as of then.
 ///
 /// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
 /// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).
@@ -61,9 +63,9 @@ use crate::table::{Found, Table};
 /// keys of that shard may be forgotten with their debt, and [`len`](RateLimiter::len) stay too high
 /// by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
-    core: Arc<Core<K, N, S>>,
-    /// Dropped with the limiter: ends and joins the thread.
+    /// Dropped first: ends and joins the thread, so that whoever drops the limiter drops its keys.
     _sweeper: Option<Sweeper>,
+    core: Arc<Core<K, N, S>>,
 }
 
 /// What the limiter shares with its sweeping thread.
@@ -78,6 +80,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
 {
     /// A limiter on the machine's clock that forgets by itself.
+    ///
+    /// The first one in a process may take 0.2 s, to calibrate the [`Clock`](crate::Clock).
     ///
     /// # Panics
     ///
@@ -136,9 +140,10 @@ where
     /// denied and [never](Decision::is_never) allowed. Neither stores an unknown key.
     ///
     /// ```
-    /// use tollgate::{Quota, RateLimiter};
+    /// use tollgate::{ManualClock, Quota, RateLimiter};
     ///
-    /// let limiter = RateLimiter::new(Quota::per_minute(100).burst(10));
+    /// let quota = Quota::per_minute(100).burst(10);
+    /// let limiter = RateLimiter::builder(quota).clock(ManualClock::new()).build();
     /// assert!(limiter.check_n("alice", 7).is_allowed());
     /// assert!(!limiter.check_n("alice", 7).is_allowed());
     /// assert_eq!(limiter.check_n("alice", 0).remaining(), 3);
@@ -190,9 +195,9 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let core = &*self.core;
-        core.timer.now_for_dropping();
-        core.table.remove(key)
+        self.core.table.remove(key, || {
+            self.core.timer.now_for_dropping();
+        })
     }
 
     /// Forgets every key whose bucket is full, and says how many those were.

@@ -83,7 +83,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or above 350,725,220,986; in a `const`, that is a compile error. For such
+    /// rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_minute(units: u64) -> Quota {
         Quota::per(units, MINUTE)
@@ -93,7 +94,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or above 21,043,489,653,456; in a `const`, that is a compile error. For such
+    /// rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_hour(units: u64) -> Quota {
         Quota::per(units, HOUR)
@@ -103,7 +105,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or more than 5,845,420,459 a second; in a `const`, that is a compile error.
+    /// If `units` is 0 or above 505,030,500,840,758; in a `const`, that is a compile error. For such
+    /// rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_day(units: u64) -> Quota {
         Quota::per(units, DAY)
@@ -230,8 +233,8 @@ const fn refuse(unfit: Unfit) -> ! {
         Unfit::NoUnits => panic!("{}", NO_UNITS),
         Unfit::NoPeriod => panic!("{}", NO_PERIOD),
         Unfit::NoBurst => panic!("{}", NO_BURST),
-        Unfit::TooFast => panic!("the rate is too fast; Quota::new names the fastest"),
-        Unfit::TooSlow => panic!("the rate is too slow; Quota::new names the slowest"),
+        Unfit::TooFast => panic!("the rate is too fast; expected at most 5845420460 a second"),
+        Unfit::TooSlow => panic!("the rate is too slow; expected one unit in 484 years or less"),
         Unfit::BurstTooLarge { .. } => {
             panic!("the burst is too large for the rate; Quota::new names the largest")
         }

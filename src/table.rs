@@ -81,13 +81,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.read(key, look)
     }
 
-    /// Drops `key`; false if it was not stored.
-    pub(crate) fn remove<Q>(&self, key: &Q) -> bool
+    /// Drops `key`, after calling `before` under its lock; false if it was not stored.
+    pub(crate) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.map.remove(key);
+        let removed = self.map.remove(key, before);
         if removed.is_some() {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }

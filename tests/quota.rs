@@ -126,12 +126,27 @@ fn a_refusal_names_the_value_and_the_bound() {
 
 #[test]
 fn the_fastest_rates_are_where_the_documentation_says() {
-    let per_second = |units| std::panic::catch_unwind(move || Quota::per_second(units)).is_ok();
-    // A burst of as many takes a unit's worth of room as well.
-    assert!(per_second(5_845_420_459));
-    assert!(!per_second(5_845_420_460));
+    // A burst of as many takes room as well, and the more of it the longer the period is.
+    let makers: [(fn(u64) -> Quota, u64); 4] = [
+        (Quota::per_second, 5_845_420_459),
+        (Quota::per_minute, 350_725_220_986),
+        (Quota::per_hour, 21_043_489_653_456),
+        (Quota::per_day, 505_030_500_840_758),
+    ];
+    for (make, most) in makers {
+        assert_eq!(make(most).units(), most);
+        assert!(
+            std::panic::catch_unwind(|| make(most + 1)).is_err(),
+            "{most}"
+        );
+    }
     assert!(Quota::new(5_845_420_460, Duration::from_secs(1), 1).is_ok());
-    assert!(Quota::new(5_845_420_461, Duration::from_secs(1), 1).is_err());
+    let refused = Quota::new(5_845_420_461, Duration::from_secs(1), 1).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .ends_with("expected at most 5845420460 a second")
+    );
 }
 
 #[test]

@@ -45,12 +45,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         self.0.get(key).map(|words| look(&words))
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q) -> Option<K>
+    pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.remove(key).map(|(key, _)| key)
+        let removed = self.0.remove_if(key, |_, _| {
+            before();
+            true
+        });
+        removed.map(|(key, _)| key)
     }
 
     pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {

@@ -58,12 +58,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         read(self.shard(key)).get(key).map(look)
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q) -> Option<K>
+    pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        write(self.shard(key)).remove_entry(key).map(|(key, _)| key)
+        let mut shard = write(self.shard(key));
+        if shard.contains_key(key) {
+            before();
+        }
+        shard.remove_entry(key).map(|(key, _)| key)
     }
 
     pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {

@@ -1,6 +1,7 @@
 //! `forget` under a race: the bucket is full as of the forgetting, and no fuller.
 
 use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
+use crate::sync::Arc;
 
 /// The asker's two units are there only once the key is forgotten, a unit after the start. If it
 /// read the clock before, it must not store the key as of then: that unit would be earned again.
@@ -17,13 +18,38 @@ fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
     });
 }
 
+/// The forgetting itself may stall, and somebody spend before it is done with the key: the time as
+/// of which it forgets is not before that.
+#[test]
+fn a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more() {
+    model(|| {
+        let (limiter, clock) = limiter(quota(2));
+        assert!(limiter.check_n(&KEY, 2).is_allowed());
+        let stalled = ask(&limiter, 2);
+        let forgetting = {
+            let limiter = Arc::clone(&limiter);
+            loom::thread::spawn(move || limiter.forget(&KEY))
+        };
+        clock.advance(2 * UNIT);
+        let own = if limiter.check_n(&KEY, 2).is_allowed() {
+            2
+        } else {
+            0
+        };
+        forgetting.join().unwrap();
+        // Two are earned meanwhile, and two forgotten.
+        let spent = stalled.join().unwrap() + own + drain(&limiter);
+        assert!(spent <= 4, "{spent} units");
+    });
+}
+
 #[test]
 fn forgetting_twice_at_once_forgets_one_key() {
     model(|| {
         let (limiter, _) = limiter(quota(1));
         assert!(limiter.allow(&KEY));
         let other = {
-            let limiter = crate::sync::Arc::clone(&limiter);
+            let limiter = Arc::clone(&limiter);
             loom::thread::spawn(move || limiter.forget(&KEY))
         };
         let own = limiter.forget(&KEY);
