@@ -127,13 +127,13 @@ fn a_refusal_names_the_value_and_the_bound() {
 #[test]
 fn the_fastest_rates_are_where_the_documentation_says() {
     // A burst of as many takes room as well, and the more of it the longer the period is.
-    let makers: [(fn(u64) -> Quota, u64); 4] = [
-        (Quota::per_second, 5_845_420_459),
+    let seconds: fn(u64) -> Quota = Quota::per_second;
+    for (make, most) in [
+        (seconds, 5_845_420_459),
         (Quota::per_minute, 350_725_220_986),
         (Quota::per_hour, 21_043_489_653_456),
         (Quota::per_day, 505_030_500_840_758),
-    ];
-    for (make, most) in makers {
+    ] {
         assert_eq!(make(most).units(), most);
         assert!(
             std::panic::catch_unwind(|| make(most + 1)).is_err(),
