@@ -9,9 +9,7 @@
 //! - that `remaining`, `retry_after` and `reset_after` come true, to the unit and to the ns;
 //! - that a denial changes nothing, and that just the keys with a full bucket are swept;
 //! - that a limiter which has seen nothing but what a key was allowed decides the same for it: no
-//!   sweep, no other key, and no step back of time, which is to stand still;
-//! - where the clock steps back unforeseen, for which the limiter may hold less for 1 ms: that no
-//!   stretch of time admits more than a burst and what it earns, and that nobody is locked out.
+//!   sweep, no other key, and no step back of time, which is to stand still.
 //!
 //! `cargo fuzz fmt operations FILE` prints an input.
 

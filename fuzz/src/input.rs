@@ -7,8 +7,7 @@ use tollgate::Quota;
 
 #[derive(Debug)]
 pub struct Input {
-    /// Whether the clock steps back when the limiter does not expect it. If not, a sweep comes
-    /// before each step back.
+    /// Whether the clock steps back without a sweep before.
     pub unforeseen: bool,
     pub first: Numbers,
     pub second: Option<Numbers>,

@@ -1,6 +1,5 @@
 //! Who is right: what each decision for one key must be.
 
-use num_bigint::BigInt;
 use tollgate::{Decision, Quota};
 
 use crate::oracle::{Answer, Bracket, Oracle, is_exact};
@@ -11,24 +10,12 @@ pub(crate) enum Judge {
     Exact(Oracle),
     /// Knows them to 1 ns, for quotas whose unit does not take a whole number of ns.
     Near(Vec<(Quota, Bracket)>),
-    /// Knows law 1, for a clock that may step back when nobody expects it.
-    Windows(Vec<Quota>, Vec<Admission>),
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Admission {
-    units: u64,
-    /// As of when it has been decided, at the earliest and at the latest.
-    earliest: u64,
-    now: u64,
 }
 
 impl Judge {
     /// Of a key that is not known, whose buckets are full.
-    pub(crate) fn new(quotas: &[Quota], unforeseen: bool) -> Judge {
-        if unforeseen {
-            Judge::Windows(quotas.to_vec(), Vec::new())
-        } else if quotas.iter().all(is_exact) {
+    pub(crate) fn new(quotas: &[Quota]) -> Judge {
+        if quotas.iter().all(is_exact) {
             Judge::Exact(Oracle::new(quotas))
         } else {
             Judge::Near(
@@ -40,29 +27,13 @@ impl Judge {
         }
     }
 
-    /// Judges a check of `n` units at `now`, or no earlier than at `earliest`.
-    pub(crate) fn check<const N: usize>(
-        &mut self,
-        decision: &Decision<N>,
-        n: u64,
-        earliest: u64,
-        now: u64,
-    ) {
+    /// Judges a check of `n` units at `now`.
+    pub(crate) fn check<const N: usize>(&mut self, decision: &Decision<N>, n: u64, now: u64) {
         match self {
             Judge::Exact(oracle) => assert_eq!(answer(decision), oracle.check(now, n)),
             Judge::Near(brackets) => {
                 decide(brackets, decision, now, n);
                 remain(brackets, decision, now);
-            }
-            Judge::Windows(quotas, admissions) => {
-                if decision.is_allowed() && n > 0 {
-                    admissions.push(Admission {
-                        units: n,
-                        earliest,
-                        now,
-                    });
-                    quotas.iter().for_each(|quota| windows(quota, admissions));
-                }
             }
         }
     }
@@ -90,7 +61,6 @@ impl Judge {
                 decide(&mut brackets.clone(), decision, now, n);
                 remain(brackets, decision, now);
             }
-            Judge::Windows(..) => {}
         }
     }
 }
@@ -139,23 +109,6 @@ fn remain<const N: usize>(brackets: &[(Quota, Bracket)], decision: &Decision<N>,
         assert!(
             bracket.remain(now, remaining),
             "{remaining} remain of {quota} at {now}"
-        );
-    }
-}
-
-/// From any admission to the last, no more than the burst and what is earned from the one's time to
-/// the other's, and in 1 ns.
-fn windows(quota: &Quota, admissions: &[Admission]) {
-    let period = BigInt::from(quota.period().as_nanos());
-    let until = admissions.last().map_or(0, |last| last.now);
-    let mut spent = BigInt::ZERO;
-    for admission in admissions.iter().rev() {
-        spent += admission.units;
-        let nanos = BigInt::from(until) - admission.earliest + 1;
-        assert!(
-            &spent * &period <= &period * quota.burst_size() + nanos * quota.units(),
-            "{spent} units of {quota} from {} to {until}",
-            admission.earliest,
         );
     }
 }

@@ -9,13 +9,10 @@ use crate::timed::{HORIZON, Timed};
 
 pub(crate) const KEYS: [u8; 3] = [0, 1, 2];
 
-/// By how much the limiter's time may step back, in ns, as the documentation of `Clock` has it.
-const LAG: u64 = 1_000_000;
-
 pub(crate) struct Subject<const N: usize> {
     pub(crate) timed: Timed<N>,
     quotas: [Quota; N],
-    /// Whether the clock may step back when the limiter does not expect it.
+    /// Whether the clock steps back without a sweep before.
     unforeseen: bool,
     judges: [Judge; KEYS.len()],
     /// When each key has been allowed how much, since it was forgotten.
@@ -29,7 +26,7 @@ impl<const N: usize> Subject<N> {
             timed: Timed::new(quotas),
             quotas,
             unforeseen,
-            judges: KEYS.map(|_| Judge::new(&quotas, unforeseen)),
+            judges: KEYS.map(|_| Judge::new(&quotas)),
             histories: KEYS.map(|_| Vec::new()),
             stored: [false; KEYS.len()],
         }
@@ -39,8 +36,7 @@ impl<const N: usize> Subject<N> {
         let before = self.look(key, n);
         let decision = self.timed.limiter.check_n(&key, n);
         let (id, now) = (usize::from(key), self.timed.now());
-        let earliest = self.timed.reading().max(now.saturating_sub(LAG));
-        self.judges[id].check(&decision, n, earliest, now);
+        self.judges[id].check(&decision, n, now);
         if decision.is_allowed() && n > 0 {
             self.stored[id] = true;
             self.histories[id].push((now, n));
@@ -61,7 +57,7 @@ impl<const N: usize> Subject<N> {
         assert_eq!(self.timed.limiter.forget(&key), self.stored[id]);
         self.stored[id] = false;
         self.histories[id].clear();
-        self.judges[id] = Judge::new(&self.quotas, self.unforeseen);
+        self.judges[id] = Judge::new(&self.quotas);
     }
 
     pub(crate) fn sweep(&mut self) {
@@ -88,7 +84,6 @@ impl<const N: usize> Subject<N> {
 
     pub(crate) fn rewind(&mut self, by: u64) {
         if !self.unforeseen {
-            // From where a sweep has been, time does not step back at all.
             self.sweep();
         }
         self.timed.rewind(by);
@@ -126,7 +121,7 @@ impl<const N: usize> Subject<N> {
 
         for (part, quota) in peek.quotas().iter().zip(&self.quotas) {
             // No step back of time locks a key out.
-            let longest = time_of(quota.burst_size(), quota) + u128::from(LAG);
+            let longest = time_of(quota.burst_size(), quota);
             assert!(part.reset_after().as_nanos() <= longest);
         }
         peek
@@ -135,9 +130,6 @@ impl<const N: usize> Subject<N> {
     /// Holds the limiter to the waits of a peek, in a twin that has seen nothing but what the key
     /// was allowed: no sweep, no other key, no step back.
     pub(crate) fn comes_true(&self, peek: &Decision<N>, key: u8, n: u64) {
-        if self.unforeseen {
-            return;
-        }
         let (id, now) = (usize::from(key), self.timed.now());
         let mut twin = Timed::new(self.quotas);
         for (then, n) in &self.histories[id] {

@@ -40,12 +40,7 @@ impl<const N: usize> Timed<N> {
         }
     }
 
-    /// The ns since the limiter was built, by its clock.
-    pub(crate) fn reading(&self) -> u64 {
-        since_start(self.reading)
-    }
-
-    /// The same, when time has stood still at every step back.
+    /// The ns since the limiter was built, when time has stood still at every step back.
     pub(crate) fn now(&self) -> u64 {
         since_start(self.highest)
     }
