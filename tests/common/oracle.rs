@@ -135,7 +135,7 @@ impl Bracket {
         let spent = times(n, &self.quota);
         let (earliest, latest) = self.earned(now);
         let room = &latest + times(self.quota.burst_size(), &self.quota) - &spent;
-        let possible = self.low <= room;
+        let possible = n <= self.quota.burst_size() && self.low <= room;
         self.low = self.low.clone().max(earliest) + &spent;
         self.high = self.high.clone().max(latest).min(room) + &spent;
         possible
