@@ -3,8 +3,8 @@
 
 Every crate is named here with its reason. One that is new is an error, until somebody has looked
 whether it opens sockets or starts a runtime; as a second look, the sources of each are searched for
-the standard library's sockets. No crate comes in two versions, and every licence is permissive. (cargo-deny would say the last two as well, after
-minutes of building it.)
+the standard library's sockets. No crate comes in two versions, and every licence is permissive
+(cargo-deny would say the last two as well, after minutes of building it).
 """
 
 import json

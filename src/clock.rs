@@ -68,10 +68,10 @@ const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };
 ///
 /// A thread reads the clock, stalls, and comes back when its key has been dropped. To the table the
 /// key is new, and stored as of the old `now` its bucket would earn once more what it had earned
-/// before it was dropped. So whoever drops a key first sets `reached` to a `now`, and whoever stores
-/// a new key takes the later of its own `now` and `reached`. A sweep reads that `now` before it
-/// starts, and drops only keys that are full at it; `forget`, which drops a key in debt, reads it
-/// under the key's lock, so that no spend lies beyond. A key that is still stored needs nothing.
+/// before it was dropped. So whoever drops a key first sets `reached` to a `now`, and whoever
+/// stores a new key takes the later of its own `now` and `reached`. A sweep reads that `now` before
+/// it starts, and drops only keys that are full at it; `forget`, which drops a key in debt, reads
+/// it under the key's lock, so that no spend lies beyond. A key that is still stored needs nothing.
 ///
 /// Relaxed is enough. For a step back any value will do that was reached. For a dropped key, both
 /// sides hold the lock of the key's shard after setting, or while, and before reading: dropping the
@@ -175,7 +175,7 @@ impl ManualClock {
 
     /// Moves the time back, to zero at the furthest: to see what a clock that steps back does.
     ///
-    /// To a limiter on it, time then [stands still](Clock#caveats) until it has been moved on again.
+    /// To a limiter on it, time then [stands still](Clock#caveats) until it has been moved on.
     pub fn rewind(&self, by: Duration) {
         self.shift(|now| now.saturating_sub(nanos(by)));
     }

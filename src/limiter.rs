@@ -53,8 +53,8 @@ use crate::table::{Found, Table};
 /// More precisely, a check reads the clock, takes the key's shard of the table exclusively and
 /// decides. An admission is as of the first reading of the clock. A denial is as of a second
 /// reading under the lock, as a unit may have been earned while the thread waited for it. What
-/// another thread reads of a bucket that is full, by [`peek`](RateLimiter::peek) or by asking for 0,
-/// does not bind a check that had read the clock before and spends after: it spends as of then.
+/// another thread sees of a full bucket, by [`peek`](RateLimiter::peek) or by asking for 0, does
+/// not bind a check that had read the clock before and spends after: it spends as of then.
 ///
 /// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
 /// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).

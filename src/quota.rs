@@ -83,8 +83,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or above 350,725,220,986; in a `const`, that is a compile error. For such
-    /// rates with a smaller burst there is [`Quota::new`].
+    /// If `units` is 0 or above 350,725,220,986; in a `const`, that is a compile error. For
+    /// such rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_minute(units: u64) -> Quota {
         Quota::per(units, MINUTE)
@@ -94,8 +94,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or above 21,043,489,653,456; in a `const`, that is a compile error. For such
-    /// rates with a smaller burst there is [`Quota::new`].
+    /// If `units` is 0 or above 21,043,489,653,456; in a `const`, that is a compile error. For
+    /// such rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_hour(units: u64) -> Quota {
         Quota::per(units, HOUR)
@@ -105,8 +105,8 @@ impl Quota {
     ///
     /// # Panics
     ///
-    /// If `units` is 0 or above 505,030,500,840,758; in a `const`, that is a compile error. For such
-    /// rates with a smaller burst there is [`Quota::new`].
+    /// If `units` is 0 or above 505,030,500,840,758; in a `const`, that is a compile error. For
+    /// such rates with a smaller burst there is [`Quota::new`].
     #[must_use]
     pub const fn per_day(units: u64) -> Quota {
         Quota::per(units, DAY)

@@ -2,7 +2,7 @@
 //!
 //! In a test binary of its own, as it measures the memory of the process.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use std::{fs, time::Duration};
 

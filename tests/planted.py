@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Plants a bug, one at a time, in a copy of the tree, and sees the test that guards against it fail.
+"""Plants a bug, one at a time, in a copy of the tree, and sees the test that guards it fail.
 
-A test that has never failed proves little. Each entry below names a law, an edit that breaks it in a
-way that real limiters have been broken, and the tests that must fail then. First every test named
-runs on the untouched copy and must pass. An edit whose text is no longer there is an error: it
-moves with the code.
+A test that has never failed proves little. Each entry below names a law, an edit that breaks it in
+a way that real limiters have been broken, and the tests that must fail then. First every test
+named runs on the untouched copy and must pass. An edit whose text is no longer there is an error:
+it moves with the code.
 
     python3 tests/planted.py            all of them
     python3 tests/planted.py sweep      those whose name holds "sweep"
