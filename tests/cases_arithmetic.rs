@@ -7,10 +7,10 @@ mod common;
 use std::{panic::catch_unwind, time::Duration};
 
 use common::cases::{
-    CENTURY, DAY, HOUR, MINUTE, Numbers, SECOND, WEEK, YEAR, answer, by_hand, drain, earned, nanos,
-    quota, time_of,
+    CENTURY, DAY, HOUR, MINUTE, Numbers, SECOND, WEEK, YEAR, by_hand, drain, earned, nanos, quota,
+    time_of,
 };
-use common::oracle::Oracle;
+use common::oracle::{Oracle, answer};
 use tollgate::{Quota, RateLimiter};
 
 /// The rates per second for which a period floored to whole ns, or to thousandths, goes wrong.

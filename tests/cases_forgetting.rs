@@ -10,9 +10,10 @@ use std::{
 };
 
 use common::cases::{
-    Asked, Call, DAY, HOUR, MINUTE, Numbers, SECOND, Stored, Time, YEAR, answer, at_next, by_hand,
-    calls, drain, finishes, has_run, nanos, quota, time_of, wait_until,
+    Asked, Call, DAY, HOUR, MINUTE, Numbers, SECOND, Stored, Time, YEAR, at_next, by_hand, calls,
+    drain, finishes, has_run, nanos, quota, time_of, wait_until,
 };
+use common::oracle::answer;
 use tollgate::{Quota, RateLimiter};
 
 /// Case 24.

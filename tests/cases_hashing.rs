@@ -13,10 +13,10 @@ use std::{
 };
 
 use common::cases::{
-    Asked, Call, SECOND, Stored, Time, answer, at_next, by_hand, calls, has_run, nanos,
-    panic_at_next, wait_until,
+    Asked, Call, SECOND, Stored, Time, at_next, by_hand, calls, has_run, nanos, panic_at_next,
+    wait_until,
 };
-use common::oracle::Oracle;
+use common::oracle::{Oracle, answer};
 use tollgate::{Quota, RandomState, RateLimiter};
 
 /// Case 46. gcra hashes keys of attackers without a seed.

@@ -9,9 +9,9 @@ use std::{
 };
 
 use common::cases::{
-    DAY, HOUR, MINUTE, Numbers, SECOND, answer, by_hand, earned, nanos, quota, rounds, time_of,
+    DAY, HOUR, MINUTE, Numbers, SECOND, by_hand, earned, nanos, quota, rounds, time_of,
 };
-use common::oracle::Oracle;
+use common::oracle::{Oracle, answer};
 use tollgate::{Decision, Quota, RateLimiter};
 
 /// Every order of three.

@@ -5,10 +5,10 @@ mod common;
 use std::sync::Arc;
 
 use common::cases::{
-    Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, YEAR, answer, at_next, by_hand,
-    drain, earned, has_run, nanos, quota, time_of,
+    Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, YEAR, at_next, by_hand, drain,
+    earned, has_run, nanos, quota, time_of,
 };
-use common::oracle::Oracle;
+use common::oracle::{Oracle, answer};
 use tollgate::{Quota, RateLimiter};
 
 /// Case 12. x/time/rate credits the same 100 ms twice.

@@ -8,10 +8,9 @@ mod common;
 use std::{collections::hash_map, thread, time::Duration};
 
 use common::cases::{
-    Asked, HOUR, MINUTE, Numbers, SECOND, Stored, Time, answer, by_hand, drain, nanos, quota,
-    wait_until,
+    Asked, HOUR, MINUTE, Numbers, SECOND, Stored, Time, by_hand, drain, nanos, quota, wait_until,
 };
-use common::oracle::Oracle;
+use common::oracle::{Oracle, answer};
 use tollgate::{Clock, Decision, ManualClock, Policy, Quota, RateLimiter};
 
 /// Of quotas whose unit takes whole ns, which are exact: long walks of every call.

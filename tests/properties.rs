@@ -17,7 +17,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::oracle::{Answer, Bracket, Oracle, is_exact};
+use common::oracle::{Bracket, Oracle, answer, is_exact};
 use common::strategies::{self, HORIZON, Step};
 use num_bigint::BigInt;
 use proptest::prelude::*;
@@ -67,16 +67,6 @@ impl<const N: usize> Subject<N> {
 
     fn peek_n(&self, n: u64) -> Decision<N> {
         self.limiter.peek_n(KEY, n)
-    }
-}
-
-fn answer<const N: usize>(decision: Decision<N>) -> Answer {
-    Answer {
-        allowed: decision.is_allowed(),
-        never: decision.is_never(),
-        remaining: decision.remaining(),
-        retry_after: decision.retry_after(),
-        reset_after: decision.reset_after(),
     }
 }
 
@@ -161,7 +151,7 @@ proptest! {
         for step in steps {
             let (elapsed, n) = step.of(&quota);
             subject.advance(elapsed);
-            prop_assert_eq!(answer(subject.check_n(n)), oracle.check(subject.now, n));
+            prop_assert_eq!(answer(&subject.check_n(n)), oracle.check(subject.now, n));
         }
     }
 
@@ -305,7 +295,7 @@ proptest! {
             for _ in 0..2 {
                 prop_assert!(!pestered.check_n(too_much(&pestered, *ask)).is_allowed());
             }
-            prop_assert_eq!(answer(left_alone.check_n(n)), answer(pestered.check_n(n)));
+            prop_assert_eq!(answer(&left_alone.check_n(n)), answer(&pestered.check_n(n)));
             prop_assert_eq!(left_alone.limiter.len(), pestered.limiter.len());
         }
     }
@@ -320,7 +310,7 @@ proptest! {
             let (elapsed, n) = step.of(&quotas[index % 3]);
             subject.advance(elapsed);
             let decision = subject.check_n(n);
-            prop_assert_eq!(answer(decision), oracle.check(subject.now, n));
+            prop_assert_eq!(answer(&decision), oracle.check(subject.now, n));
 
             // The decision names the quota that binds, and each quota has its own numbers.
             let binding = decision.quotas()[decision.binding()];
@@ -385,7 +375,7 @@ proptest! {
             one.advance(elapsed);
             other.advance(elapsed);
             let (one, other) = (one.check_n(n), other.check_n(n));
-            prop_assert_eq!(answer(one), answer(other));
+            prop_assert_eq!(answer(&one), answer(&other));
             prop_assert_eq!(one.limit(), other.limit());
             prop_assert_eq!(rate(&quotas[one.binding()]), rate(&reordered[other.binding()]));
         }
@@ -407,7 +397,7 @@ proptest! {
                 let stored = often.limiter.len();
                 prop_assert_eq!(often.limiter.sweep(), if full { stored } else { 0 });
             }
-            prop_assert_eq!(answer(never.check_n(n)), answer(often.check_n(n)));
+            prop_assert_eq!(answer(&never.check_n(n)), answer(&often.check_n(n)));
         }
     }
 
@@ -442,7 +432,7 @@ proptest! {
             }
             let decision = subject.check_n(n);
             if is_exact(&quota) {
-                prop_assert_eq!(answer(decision), oracle.check(latest, n));
+                prop_assert_eq!(answer(&decision), oracle.check(latest, n));
             }
             let possible = match decision.is_allowed() {
                 true => bracket.allow(latest, n),
@@ -535,7 +525,7 @@ fn law_10_debug_and_release_decide_alike() {
         let mut subject = Subject::new([quota]);
         for _ in 0..100 {
             subject.advance(next() >> (next() % 64));
-            let decision = answer(subject.check_n(next() % 20));
+            let decision = answer(&subject.check_n(next() % 20));
             let wait = decision
                 .retry_after
                 .map_or(u128::MAX, |wait| wait.as_nanos());

@@ -2,7 +2,7 @@
 
 use tollgate::{Decision, Quota};
 
-use crate::oracle::{Answer, Bracket, Oracle, is_exact};
+use crate::oracle::{Answer, Bracket, Oracle, answer, is_exact};
 
 #[derive(Clone)]
 pub(crate) enum Judge {
@@ -62,16 +62,6 @@ impl Judge {
                 remain(brackets, decision, now);
             }
         }
-    }
-}
-
-fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
-    Answer {
-        allowed: decision.is_allowed(),
-        never: decision.is_never(),
-        remaining: decision.remaining(),
-        retry_after: decision.retry_after(),
-        reset_after: decision.reset_after(),
     }
 }
 

@@ -15,9 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tollgate::{Decision, ManualClock, Policy, Quota, RateLimiter};
-
-use super::oracle::Answer;
+use tollgate::{ManualClock, Policy, Quota, RateLimiter};
 
 pub const SECOND: u64 = 1_000_000_000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -110,17 +108,6 @@ pub fn drain(limiter: &RateLimiter<u64>, key: u64) -> u64 {
     assert!(!more.is_allowed(), "one unit more than {units} passed");
     assert_eq!(more.remaining(), 0);
     units
-}
-
-/// The numbers of a decision, to compare with the oracle's.
-pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
-    Answer {
-        allowed: decision.is_allowed(),
-        never: decision.is_never(),
-        remaining: decision.remaining(),
-        retry_after: decision.retry_after(),
-        reset_after: decision.reset_after(),
-    }
 }
 
 /// Numbers without a pattern, the same in every run.

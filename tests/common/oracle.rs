@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use num_bigint::BigInt;
-use tollgate::Quota;
+use tollgate::{Decision, Quota};
 
 /// What a decision must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct Answer {
     pub remaining: u64,
     pub retry_after: Option<Duration>,
     pub reset_after: Duration,
+}
+
+/// The numbers of a decision, to compare with the oracle's.
+pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
+    Answer {
+        allowed: decision.is_allowed(),
+        never: decision.is_never(),
+        remaining: decision.remaining(),
+        retry_after: decision.retry_after(),
+        reset_after: decision.reset_after(),
+    }
 }
 
 /// The rational model itself: a level that rises with time, up to the burst.
