@@ -202,8 +202,8 @@ BUGS = [
     Bug(
         "law 10: the century is not counted when a quota is built",
         "src/axis.rs",
-        "match century.checked_add(",
-        "match (century * 0).checked_add(",
+        "let finest = match century.checked_add(",
+        "let finest = match (century * 0).checked_add(",
         "properties",
         ["law_10_no_input_panics"],
     ),
