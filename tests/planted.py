@@ -346,7 +346,7 @@ def run(suite, test):
     environment.update(variables)
     # Cases enough for the rarest of these bugs, so that none is missed by chance; and no shrinking,
     # as nobody reads the counterexample.
-    environment["PROPTEST_CASES"] = "2000"
+    environment["PROPTEST_CASES"] = "1000"
     environment["PROPTEST_MAX_SHRINK_ITERS"] = "0"
     filters = ["--exact", test] if suite == "properties" else [test]
     done = subprocess.run(
