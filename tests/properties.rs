@@ -55,6 +55,13 @@ impl<const N: usize> Subject<N> {
         self.clock.advance(Duration::from_nanos(by));
     }
 
+    /// Lets the time of a step pass, and says how much it asks for.
+    fn step(&mut self, step: Step, quota: &Quota) -> u64 {
+        let (elapsed, n) = step.of(quota);
+        self.advance(elapsed);
+        n
+    }
+
     fn rewind(&mut self, by: u64) {
         let by = by.min(self.now);
         self.now -= by;
@@ -106,8 +113,7 @@ proptest! {
         let mut subject = Subject::new([quota]);
         let mut admitted = Vec::new();
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             if subject.check_n(n).is_allowed() {
                 admitted.push((subject.now, n));
             }
@@ -149,8 +155,7 @@ proptest! {
         let (mut subject, mut oracle) = (Subject::new([quota]), Oracle::new(&[quota]));
         subject.advance(start);
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             prop_assert_eq!(answer(&subject.check_n(n)), oracle.check(subject.now, n));
         }
     }
@@ -164,8 +169,7 @@ proptest! {
         let (mut subject, mut bracket) = (Subject::new([quota]), Bracket::new(&quota));
         subject.advance(start);
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             let decision = subject.check_n(n);
             let possible = match decision.is_allowed() {
                 true => bracket.allow(subject.now, n),
@@ -201,8 +205,7 @@ proptest! {
         let mut subject = Subject::new([quota]);
         subject.advance(start);
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             let decision = subject.check_n(n);
             prop_assert_eq!(decision.is_never(), n > quota.burst_size());
             match decision.retry_after() {
@@ -233,8 +236,7 @@ proptest! {
         let mut subject = Subject::new([quota]);
         subject.advance(start);
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             let remaining = subject.check_n(n).remaining();
             prop_assert!(remaining <= quota.burst_size());
             prop_assert_eq!(subject.peek_n(1).remaining(), remaining);
@@ -258,8 +260,7 @@ proptest! {
         let mut subject = Subject::new([quota]);
         subject.advance(start);
         for step in steps {
-            let (elapsed, n) = step.of(&quota);
-            subject.advance(elapsed);
+            let n = subject.step(step, &quota);
             let reset = u64::try_from(subject.check_n(n).reset_after().as_nanos()).unwrap();
             if subject.now + reset > HORIZON {
                 break;
