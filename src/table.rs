@@ -38,8 +38,9 @@ pub(crate) enum Found {
 pub(crate) struct Table<K, const N: usize, S> {
     map: Map<K, N, S>,
     /// How many keys are stored. Its own count, as asking every shard would wait for every lock,
-    /// and wait forever for one that the asking thread holds. Raised and lowered under the lock
-    /// that adds or drops the key, by additions that need no order.
+    /// and wait forever for one that the asking thread holds. Raised under the lock that stores a
+    /// key, and lowered once it is dropped, so that it is never below what is stored; additions
+    /// need no order.
     len: AtomicUsize,
 }
 

@@ -48,6 +48,13 @@ impl<const N: usize> Subject<N> {
         }
     }
 
+    /// One that has been up for `start` ns.
+    fn started(quotas: [Quota; N], start: u64) -> Subject<N> {
+        let mut subject = Subject::new(quotas);
+        subject.advance(start);
+        subject
+    }
+
     /// To `now + by`, but not past the century for which the laws are promised.
     fn advance(&mut self, by: u64) {
         let by = by.min(HORIZON - self.now);
@@ -66,6 +73,21 @@ impl<const N: usize> Subject<N> {
         let by = by.min(self.now);
         self.now -= by;
         self.clock.rewind(Duration::from_nanos(by));
+    }
+
+    /// Waits for `wait`, unless that is past the century: `n` units are denied 1 ns before its end,
+    /// and allowed at it.
+    fn is_denied_until(&mut self, wait: Duration, n: u64) -> Result<(), TestCaseError> {
+        let wait = u64::try_from(wait.as_nanos()).unwrap();
+        prop_assert!(wait > 0);
+        // At the end of the century nothing is earned any more.
+        if self.now + wait <= HORIZON {
+            self.advance(wait - 1);
+            prop_assert!(!self.peek_n(n).is_allowed(), "allowed 1 ns before");
+            self.advance(1);
+            prop_assert!(self.peek_n(n).is_allowed(), "denied at retry_after");
+        }
+        Ok(())
     }
 
     fn check_n(&self, n: u64) -> Decision<N> {
@@ -186,8 +208,7 @@ proptest! {
         start in strategies::uptime(),
         first in any::<u64>(),
     ) {
-        let mut subject = Subject::new([quota]);
-        subject.advance(start);
+        let subject = Subject::started([quota], start);
         let burst = quota.burst_size();
         prop_assert_eq!(subject.check_n(1).remaining(), burst - 1);
         let part = first % burst;
@@ -202,8 +223,7 @@ proptest! {
         start in strategies::uptime(),
         steps in strategies::steps(20),
     ) {
-        let mut subject = Subject::new([quota]);
-        subject.advance(start);
+        let mut subject = Subject::started([quota], start);
         for step in steps {
             let n = subject.step(step, &quota);
             let decision = subject.check_n(n);
@@ -212,16 +232,7 @@ proptest! {
                 None => prop_assert!(decision.is_allowed() || decision.is_never()),
                 Some(wait) => {
                     prop_assert!(!decision.is_allowed() && !decision.is_never());
-                    let wait = u64::try_from(wait.as_nanos()).unwrap();
-                    prop_assert!(wait > 0);
-                    // At the end of the century nothing is earned any more.
-                    if subject.now + wait > HORIZON {
-                        break;
-                    }
-                    subject.advance(wait - 1);
-                    prop_assert!(!subject.peek_n(n).is_allowed(), "allowed 1 ns before");
-                    subject.advance(1);
-                    prop_assert!(subject.peek_n(n).is_allowed(), "denied at retry_after");
+                    subject.is_denied_until(wait, n)?;
                 }
             }
         }
@@ -233,8 +244,7 @@ proptest! {
         start in strategies::uptime(),
         steps in strategies::steps(20),
     ) {
-        let mut subject = Subject::new([quota]);
-        subject.advance(start);
+        let mut subject = Subject::started([quota], start);
         for step in steps {
             let n = subject.step(step, &quota);
             let remaining = subject.check_n(n).remaining();
@@ -257,8 +267,7 @@ proptest! {
         start in strategies::uptime(),
         steps in strategies::steps(20),
     ) {
-        let mut subject = Subject::new([quota]);
-        subject.advance(start);
+        let mut subject = Subject::started([quota], start);
         for step in steps {
             let n = subject.step(step, &quota);
             let reset = u64::try_from(subject.check_n(n).reset_after().as_nanos()).unwrap();
@@ -344,13 +353,7 @@ proptest! {
             if decision.is_allowed() {
                 admitted.push((subject.now, n));
             } else if let Some(wait) = decision.retry_after() {
-                let wait = u64::try_from(wait.as_nanos()).unwrap();
-                if subject.now + wait <= HORIZON {
-                    subject.advance(wait - 1);
-                    prop_assert!(!subject.peek_n(n).is_allowed(), "allowed 1 ns before");
-                    subject.advance(1);
-                    prop_assert!(subject.peek_n(n).is_allowed(), "denied at retry_after");
-                }
+                subject.is_denied_until(wait, n)?;
             }
         }
         for quota in quotas {
@@ -449,8 +452,7 @@ proptest! {
         quota in strategies::quota_of_small_burst(),
         start in strategies::uptime(),
     ) {
-        let mut subject = Subject::new([quota]);
-        subject.advance(start);
+        let subject = Subject::started([quota], start);
         let asked = 2 * quota.burst_size() + 10;
         let admitted = (0..asked).filter(|_| subject.check_n(1).is_allowed()).count();
         prop_assert_eq!(admitted as u64, quota.burst_size());
