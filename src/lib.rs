@@ -25,7 +25,8 @@
 //! several quotas, every bucket must hold them, and each is spent from or none.
 //!
 //! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads and
-//!   sweeps do, and a clock that stands still or steps back ([within 1 ms](Clock#caveats)).
+//!   sweeps do, and a clock that stands still or steps back ([within 1 ms](Clock#caveats)). Where
+//!   a unit does not take a whole number of ns, that is of a stretch of t + 1 ns.
 //! - Where a unit takes a whole number of ns (100 a minute, 60 an hour), each decision is exactly
 //!   the rational model's. Where it does not (7 a minute), each is the model's less than 1 ns
 //!   away, and that does not add up, over an uptime of 100 years.
