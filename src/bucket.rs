@@ -109,7 +109,12 @@ impl Reading {
 
     /// The time that this bucket takes to fill from empty.
     pub(crate) fn fill_time(&self) -> Duration {
-        Duration::from_nanos(self.scale.time_of(self.depth))
+        self.time_to_earn(self.burst)
+    }
+
+    /// The time in which `n` units are earned, which is at most the burst.
+    pub(crate) fn time_to_earn(&self, n: u64) -> Duration {
+        Duration::from_nanos(self.scale.time_of(n * self.scale.steps_per_unit))
     }
 
     /// From now to the first ns at which the bucket is full.

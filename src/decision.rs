@@ -161,17 +161,44 @@ impl QuotaDecision {
     /// `None` if it would have allowed it, and if it [never](QuotaDecision::is_never) can.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        if self.asked == 0 || self.is_never() {
-            return None;
-        }
-        let wait = self.reading.wait_for(self.asked);
-        if wait.is_zero() { None } else { Some(wait) }
+        // 0 if the decision was to allow, and 0 units are always there.
+        self.available_after(self.asked)
+            .filter(|wait| !wait.is_zero())
     }
 
     /// How long until this quota's bucket is full if nothing else is spent.
     #[must_use]
     pub fn reset_after(&self) -> Duration {
         self.reading.wait_until_full()
+    }
+
+    /// How long until this quota's bucket holds `n` units if nothing else is spent.
+    ///
+    /// Tight to the ns, and zero if it holds them now. `None` if `n` is above the burst.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tollgate::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let limiter = RateLimiter::builder(Quota::per_minute(60)).clock(ManualClock::new()).build();
+    /// let [quota] = *limiter.check_n("alice", 58).quotas();
+    /// assert_eq!(quota.available_after(2), Some(Duration::ZERO));
+    /// assert_eq!(quota.available_after(5), Some(Duration::from_secs(3)));
+    /// assert_eq!(quota.available_after(61), None);
+    /// ```
+    #[must_use]
+    pub fn available_after(&self, n: u64) -> Option<Duration> {
+        match n {
+            // A clock that stepped back may owe more than the burst; no units are there even then.
+            0 => Some(Duration::ZERO),
+            _ => (n <= self.limit()).then(|| self.reading.wait_for(n)),
+        }
+    }
+
+    /// The time in which [`remaining`](QuotaDecision::remaining) units are earned.
+    #[cfg(feature = "tower")]
+    pub(crate) fn time_to_earn_remaining(&self) -> Duration {
+        self.reading.time_to_earn(self.remaining())
     }
 
     /// Whether the request asked for more than this quota's burst.

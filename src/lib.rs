@@ -63,6 +63,8 @@
 //! # Features
 //!
 //! - `serde`: [`Quota`] and [`Policy`] read and write their text forms.
+//! - `tower`: [`tower::RateLimitLayer`] limits HTTP requests.
+//! - `tracing`: the layer tells `tracing` of refusals; implies `tower`.
 //!
 //! None opens a socket or starts an async runtime.
 
@@ -98,6 +100,9 @@ mod table;
 #[cfg(all(test, tollgate_loom))]
 mod tests;
 
+#[cfg(feature = "tower")]
+pub mod tower;
+
 pub use clock::{Clock, ManualClock};
 pub use decision::{Decision, QuotaDecision};
 pub use error::InvalidQuota;
@@ -107,6 +112,6 @@ pub use policy::Policy;
 pub use quota::Quota;
 
 /// The examples of README are run with those here.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tower"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -188,6 +188,12 @@ impl Quota {
         self.burst
     }
 
+    /// The period as it is written in the text form.
+    #[cfg(feature = "tower")]
+    pub(crate) fn period_name(&self) -> impl std::fmt::Display {
+        text::PeriodName(self.period)
+    }
+
     pub(crate) const fn axis(&self) -> Axis {
         match Axis::new(self.units, self.period, self.burst) {
             Ok(axis) => axis,

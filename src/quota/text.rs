@@ -25,18 +25,27 @@ const PERIODS: [(u64, &str, &[&str]); 8] = [
 
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Weeks are read and not written: "7 days" is plainer. Every period is whole in ns.
-        for (nanos, name, _) in &PERIODS[1..] {
-            if self.period.is_multiple_of(*nanos) {
-                match self.period / nanos {
-                    1 => write!(f, "{}/{name}", self.units)?,
-                    count => write!(f, "{}/{count} {name}s", self.units)?,
-                }
-                break;
-            }
-        }
+        write!(f, "{}/{}", self.units, PeriodName(self.period))?;
         if self.burst != self.units {
             write!(f, " burst {}", self.burst)?;
+        }
+        Ok(())
+    }
+}
+
+/// A period in ns as it is written: "minute", "7 days".
+pub(crate) struct PeriodName(pub(super) u64);
+
+impl fmt::Display for PeriodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Weeks are read and not written: "7 days" is plainer. Every period is whole in ns.
+        for (nanos, name, _) in &PERIODS[1..] {
+            if self.0.is_multiple_of(*nanos) {
+                return match self.0 / nanos {
+                    1 => f.write_str(name),
+                    count => write!(f, "{count} {name}s"),
+                };
+            }
         }
         Ok(())
     }

@@ -1,0 +1,105 @@
+//! A layer that limits HTTP requests, for axum, hyper, tonic and whatever else is made of
+//! [tower](https://docs.rs/tower-service) services.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::{get, post}};
+//! use tollgate::tower::{Json, NoKey, RateLimitLayer, key::Header};
+//! use tollgate::{Quota, RateLimiter};
+//! use tower::ServiceExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let limiter = Arc::new(RateLimiter::new(Quota::per_hour(2)));
+//! let layer = RateLimitLayer::new(
+//!     limiter,
+//!     Header::from_static("x-api-key"),
+//!     NoKey::Refuse(StatusCode::UNAUTHORIZED),
+//! )
+//! .exempt(|request| request.path() == "/health")
+//! .answer(Json);
+//!
+//! let app = Router::new()
+//!     .route("/check", post(|| async { "checked" }))
+//!     .route("/health", get(|| async { "well" }))
+//!     .layer(layer);
+//!
+//! let check = || Request::post("/check").header("x-api-key", "alice").body(Body::empty());
+//! let first = app.clone().oneshot(check()?).await?;
+//! assert_eq!(first.status(), StatusCode::OK);
+//! assert_eq!(first.headers()["x-ratelimit-limit"], "2");
+//! assert_eq!(first.headers()["x-ratelimit-remaining"], "1");
+//!
+//! let second = app.clone().oneshot(check()?).await?;
+//! assert_eq!(second.status(), StatusCode::OK);
+//! let third = app.clone().oneshot(check()?).await?;
+//! assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+//! assert_eq!(third.headers()["retry-after"], "1800"); // one in half an hour
+//!
+//! let health = app.oneshot(Request::get("/health").body(Body::empty())?).await?;
+//! assert_eq!(health.status(), StatusCode::OK);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The [limiter](crate::RateLimiter) decides, the [key](key) says whose bucket a request is charged
+//! to (and its page how to choose one, above all behind proxies), [`NoKey`] what becomes of a
+//! request without one, and an [`Answer`] what is said to a request that is refused.
+//!
+//! # What clients are told
+//!
+//! | field | on | says |
+//! |---|---|---|
+//! | `Retry-After` | 429 | whole seconds until the same request passes, rounded up, never 0 |
+//! | `X-RateLimit-Limit` | every limited response | the burst of the quota that binds, in units |
+//! | `X-RateLimit-Remaining` | the same | the units that are left |
+//! | `X-RateLimit-Reset` | the same | whole seconds until the bucket is full, rounded up |
+//! | `RateLimit-Policy`, `RateLimit` | the same, if [asked for](RateLimitLayer::ietf_fields) | each quota by its name, as the named draft has it |
+//!
+//! All are the numbers of the one decision on the request. A request that costs more than a full
+//! bucket holds is answered with 400 and no time to retry: no wait would help it.
+//!
+//! Browsers show these fields to scripts of other origins only if
+//! `Access-Control-Expose-Headers` names them, and send `OPTIONS` requests on their own: exempt
+//! those, or put the layer for CORS outside this one.
+//!
+//! # Where to put it
+//!
+//! After the authentication that finds the key, before any work. A layer on axum's `Router::layer`
+//! also limits what no route matches; one on `Router::route_layer` does not. Nested layers each
+//! limit, and the fields are those of the innermost.
+//!
+//! gRPC services of tonic take the layer with [`Grpc`] as the answer.
+//!
+//! # Limits
+//!
+//! The decision is made once, when a request's head has arrived: a long stream costs what its
+//! request costs. Nothing is given back if the inner service fails. The service is ready when the
+//! inner one is, so a permit that the inner service took in `poll_ready` is held while requests are
+//! refused, until the service is called through or dropped.
+//!
+//! With the feature `tracing`, each refusal is an event at the level of debugging, with the target
+//! `tollgate` and without the key, unless [asked for](RateLimitLayer::log_keys).
+
+pub mod key;
+
+mod answer;
+mod error;
+mod fields;
+mod head;
+mod layer;
+#[cfg(feature = "tracing")]
+mod log;
+mod names;
+mod refusal;
+mod rules;
+mod service;
+
+pub use answer::{Answer, AnswerWith, Grpc, Json, Problem, Text};
+pub use error::InvalidSetting;
+pub use fields::IetfDraft;
+pub use head::Head;
+pub use layer::RateLimitLayer;
+pub use refusal::Refusal;
+pub use rules::NoKey;
+pub use service::{RateLimit, RateLimitFuture};

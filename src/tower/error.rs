@@ -1,0 +1,50 @@
+//! The one error: a setting of a layer or a key that cannot be.
+
+use std::{error, fmt};
+
+/// A setting that was refused when a layer, or what finds its key, was set up.
+///
+/// The message names the value that was found and what was expected.
+///
+/// ```
+/// use tollgate::tower::key::ClientAddress;
+///
+/// let refused = ClientAddress::of_peer(|_| None).x_forwarded_for(["10.0.0.1/8"]).unwrap_err();
+/// assert_eq!(
+///     refused.to_string(),
+///     "found \"10.0.0.1/8\" as a trusted network, expected no bits set beyond the prefix: 10.0.0.0/8"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSetting {
+    found: String,
+    setting: &'static str,
+    expected: String,
+}
+
+impl InvalidSetting {
+    pub(super) fn new(
+        found: impl Into<String>,
+        setting: &'static str,
+        expected: impl Into<String>,
+    ) -> InvalidSetting {
+        InvalidSetting {
+            found: found.into(),
+            setting,
+            expected: expected.into(),
+        }
+    }
+}
+
+impl error::Error for InvalidSetting {}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InvalidSetting {
+            found,
+            setting,
+            expected,
+        } = self;
+        write!(f, "found {found:?} as {setting}, expected {expected}")
+    }
+}

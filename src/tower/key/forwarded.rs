@@ -1,0 +1,136 @@
+//! The hops that proxies report, from the one nearest to this service outward.
+//!
+//! Each proxy adds at the right end. What it adds is well formed; what stands to its left, a client
+//! may have sent. So everything here reads **from the right**, and no byte is looked at before all
+//! hops to its right were found good: an unbalanced quote, a stray comma or a byte that is no text
+//! cannot spoil, or swallow, what a proxy wrote after it.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use http::{HeaderMap, HeaderName};
+
+/// How hops are written in a header.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Syntax {
+    /// Addresses between commas, as in `X-Forwarded-For`.
+    Addresses,
+    /// The elements of RFC 7239.
+    Forwarded,
+}
+
+impl Syntax {
+    /// Every hop in the header of this name, over all its lines, from the right: its address in
+    /// its canonical form, or `None` if it is not to be read as one.
+    ///
+    /// An empty element is a hop that a proxy failed to name, and so is an empty line.
+    pub(super) fn hops<'r>(
+        self,
+        headers: &'r HeaderMap,
+        name: &HeaderName,
+    ) -> impl Iterator<Item = Option<IpAddr>> + 'r {
+        let lines = headers.get_all(name).iter().rev();
+        lines.flat_map(move |line| {
+            let mut rest = Some(line.as_bytes());
+            std::iter::from_fn(move || {
+                let line = rest?;
+                let comma = match self {
+                    Syntax::Addresses => line.iter().rposition(|byte| *byte == b','),
+                    Syntax::Forwarded => last_outside_quotes(line, b','),
+                };
+                let (before, element) = split_at(line, comma);
+                rest = before;
+                let element = std::str::from_utf8(element).ok();
+                Some(element.and_then(|element| match self {
+                    Syntax::Addresses => address(trim(element)),
+                    Syntax::Forwarded => address(forwarded_for(element)?),
+                }))
+            })
+        })
+    }
+}
+
+/// What stands before `at`, if that is somewhere, and what stands after it.
+fn split_at(text: &[u8], at: Option<usize>) -> (Option<&[u8]>, &[u8]) {
+    match at {
+        Some(at) => (Some(&text[..at]), &text[at + 1..]),
+        None => (None, text),
+    }
+}
+
+/// The last place of `separator` that is in no quoted string, read from the right.
+fn last_outside_quotes(text: &[u8], separator: u8) -> Option<usize> {
+    let mut is_quoted = false;
+    for (at, byte) in text.iter().enumerate().rev() {
+        if *byte == b'"' {
+            // Within a quoted string a quote is written with a backslash, and that with another.
+            let before = text[..at].iter().rev();
+            let backslashes = before.take_while(|byte| **byte == b'\\').count();
+            if !is_quoted || backslashes % 2 == 0 {
+                is_quoted = !is_quoted;
+            }
+        } else if *byte == separator && !is_quoted {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The node that an element of `Forwarded` is `for`, without its quotes. It must be there once.
+fn forwarded_for(element: &str) -> Option<&str> {
+    let mut node = None;
+    let mut rest = Some(element.as_bytes());
+    while let Some(pairs) = rest {
+        let (before, _) = split_at(pairs, last_outside_quotes(pairs, b';'));
+        let start = before.map_or(0, |before| before.len() + 1);
+        let pair = &element[start..pairs.len()];
+        rest = before;
+        if trim(pair).is_empty() {
+            continue;
+        }
+        let (name, value) = pair.split_once('=')?;
+        if trim(name).eq_ignore_ascii_case("for") && node.replace(trim(value)).is_some() {
+            return None;
+        }
+    }
+    let node = node?;
+    match node.strip_prefix('"') {
+        // No address needs a backslash; with one, or with a quote, what is left is no address.
+        Some(quoted) => quoted.strip_suffix('"'),
+        None => Some(node),
+    }
+}
+
+/// The address in `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`, `[2001:db8::1]` or
+/// `[2001:db8::1]:4711`.
+fn address(node: &str) -> Option<IpAddr> {
+    let address = if let Some(rest) = node.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let is_port = |port: &str| port.strip_prefix(':').is_some_and(is_port);
+        if !port.is_empty() && !is_port(port) {
+            return None;
+        }
+        IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)
+    } else {
+        match node.split_once(':') {
+            Some((address, port)) if is_port(port) && !address.is_empty() => {
+                IpAddr::V4(address.parse().ok()?)
+            }
+            _ => node.parse().ok()?,
+        }
+    };
+    Some(address.to_canonical())
+}
+
+/// Whether this is a port, or what RFC 7239 lets a proxy write in its place (`_` and a word).
+fn is_port(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    match text.strip_prefix('_') {
+        Some(word) => !word.is_empty() && word.bytes().all(is_word),
+        None => (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+/// Without the spaces and tabs that HTTP allows around elements.
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}

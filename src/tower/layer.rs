@@ -1,0 +1,238 @@
+//! The layer, and how it is set up.
+
+use std::{fmt, hash::BuildHasher};
+
+use http::Response;
+use tower_layer::Layer;
+
+use crate::hash::RandomState;
+use crate::limiter::RateLimiter;
+use crate::sync::Arc;
+use crate::tower::answer::{AnswerWith, Text};
+use crate::tower::error::InvalidSetting;
+use crate::tower::fields::{Fields, IetfDraft};
+use crate::tower::head::Head;
+use crate::tower::key::{RequestKey, Stored};
+use crate::tower::names;
+use crate::tower::refusal::Refusal;
+use crate::tower::rules::{NoKey, Rules};
+use crate::tower::service::RateLimit;
+
+/// Limits the requests to a service, by a key of each request.
+///
+/// ```
+/// use std::sync::Arc;
+/// use http::StatusCode;
+/// use tollgate::tower::{NoKey, RateLimitLayer, key::Header};
+/// use tollgate::{Quota, RateLimiter};
+///
+/// let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100).burst(10)));
+/// let layer = RateLimitLayer::new(
+///     limiter,
+///     Header::from_static("x-api-key"),
+///     NoKey::Refuse(StatusCode::UNAUTHORIZED),
+/// )
+/// .exempt(|request| ["/health", "/docs"].contains(&request.path()));
+/// # let _ = layer;
+/// ```
+///
+/// A request is decided on when the service is called, before its body is read. If it is allowed,
+/// the inner service gets it as it came, and its response goes out as it is, with the fields of the
+/// limit added. If it is refused, the inner service is not called. A unit is spent on a request that
+/// is allowed, whatever becomes of it.
+///
+/// All services that a layer and its clones make share the limiter, and so may several layers.
+#[must_use = "a layer limits nothing until it is put around a service"]
+pub struct RateLimitLayer<K: RequestKey, const N: usize = 1, A = Text, S = RandomState> {
+    rules: Rules<K, N, A, S>,
+}
+
+impl<K, const N: usize, S> RateLimitLayer<K, N, Text, S>
+where
+    K: RequestKey,
+    S: BuildHasher + Clone,
+{
+    /// A layer that asks `limiter` about the `key` of each request; `no_key` says what becomes of
+    /// requests that have none.
+    ///
+    /// Unless set otherwise, each request costs one unit, none is exempt, refusals are answered in
+    /// plain [`Text`], and responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+    /// `X-RateLimit-Reset`: the [limit](crate::Decision::limit) and what
+    /// [remains](crate::Decision::remaining) in units, and the whole seconds, rounded up, until
+    /// the bucket [is full](crate::Decision::reset_after).
+    pub fn new(
+        limiter: Arc<RateLimiter<Stored<K>, N, S>>,
+        key: K,
+        no_key: NoKey<N>,
+    ) -> RateLimitLayer<K, N, Text, S> {
+        let fields = Fields::new(names::of_policy(limiter.policy()));
+        RateLimitLayer {
+            rules: Rules {
+                limiter,
+                key: Arc::new(key),
+                no_key,
+                exempt: None,
+                cost: None,
+                answer: Arc::new(Text),
+                fields: Arc::new(fields),
+                shows_decision: false,
+                #[cfg(feature = "tracing")]
+                logged_key: None,
+            },
+        }
+    }
+}
+
+impl<K, const N: usize, A, S> RateLimitLayer<K, N, A, S>
+where
+    K: RequestKey,
+    S: BuildHasher + Clone,
+{
+    /// Lets the requests that `is_exempt` through unlimited and without fields: public paths, or
+    /// methods such as `OPTIONS`. Said several times, each predicate exempts.
+    pub fn exempt<F>(mut self, is_exempt: F) -> RateLimitLayer<K, N, A, S>
+    where
+        F: Fn(&Head<'_>) -> bool + Send + Sync + 'static,
+    {
+        self.rules.exempt = Some(match self.rules.exempt {
+            None => Arc::new(is_exempt),
+            Some(before) => Arc::new(move |request| before(request) || is_exempt(request)),
+        });
+        self
+    }
+
+    /// Spends as many units on each request as `cost` says, instead of one.
+    ///
+    /// A cost of 0 always passes. One above the burst of a quota never does, and is answered so.
+    pub fn cost<F>(mut self, cost: F) -> RateLimitLayer<K, N, A, S>
+    where
+        F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
+    {
+        self.rules.cost = Some(Arc::new(cost));
+        self
+    }
+
+    /// Answers refusals with `answer`: [`Json`](super::Json), [`Problem`](super::Problem),
+    /// [`Grpc`](super::Grpc), or an [`Answer`](super::Answer) of your own.
+    pub fn answer<T>(self, answer: T) -> RateLimitLayer<K, N, T, S> {
+        let Rules {
+            limiter,
+            key,
+            no_key,
+            exempt,
+            cost,
+            answer: _,
+            fields,
+            shows_decision,
+            #[cfg(feature = "tracing")]
+            logged_key,
+        } = self.rules;
+        RateLimitLayer {
+            rules: Rules {
+                limiter,
+                key,
+                no_key,
+                exempt,
+                cost,
+                answer: Arc::new(answer),
+                fields,
+                shows_decision,
+                #[cfg(feature = "tracing")]
+                logged_key,
+            },
+        }
+    }
+
+    /// Answers refusals with what `answer` returns.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Header}};
+    /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+    /// let layer = RateLimitLayer::new(limiter, Header::from_static("x-api-key"), NoKey::LetThrough)
+    ///     .answer_with(|refusal| {
+    ///         let mut response = http::Response::new(format!("slow down: {refusal}"));
+    ///         *response.status_mut() = refusal.status();
+    ///         response
+    ///     });
+    /// # let _ = layer;
+    /// ```
+    pub fn answer_with<F, B>(self, answer: F) -> RateLimitLayer<K, N, AnswerWith<F>, S>
+    where
+        F: Fn(&Refusal<'_, N>) -> Response<B>,
+    {
+        self.answer(AnswerWith(answer))
+    }
+
+    /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    pub fn without_x_ratelimit(mut self) -> RateLimitLayer<K, N, A, S> {
+        Arc::make_mut(&mut self.rules.fields).x_ratelimit = false;
+        self
+    }
+
+    /// Adds the fields `RateLimit-Policy` and `RateLimit` as this `draft` has them.
+    pub fn ietf_fields(mut self, draft: IetfDraft) -> RateLimitLayer<K, N, A, S> {
+        let fields = Arc::make_mut(&mut self.rules.fields);
+        fields.set_ietf(draft, self.rules.limiter.policy());
+        self
+    }
+
+    /// Names the quotas of the policy, in its order, for the IETF's fields and
+    /// [`Problem`](super::Problem).
+    ///
+    /// If not said, each is named after its period: `minute`, `7 days`; quotas of equal periods
+    /// after all that they are: `100/minute burst 10`.
+    ///
+    /// # Errors
+    ///
+    /// If a name is empty, has a character that is not printable ASCII, or is there twice.
+    pub fn quota_names<T: Into<String>>(
+        mut self,
+        quotas: [T; N],
+    ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
+        let names = names::chosen(quotas.map(Into::into))?;
+        let fields = Arc::make_mut(&mut self.rules.fields);
+        fields.set_names(names, self.rules.limiter.policy());
+        Ok(self)
+    }
+
+    /// Leaves the [`Decision`](crate::Decision) that allowed a request in its extensions, where the
+    /// inner service finds it.
+    pub fn show_decision(mut self) -> RateLimitLayer<K, N, A, S> {
+        self.rules.shows_decision = true;
+        self
+    }
+
+    /// Logs the key of each request that is refused, in its `Debug` form. Without this, no key is
+    /// logged: keys are often secrets, or names of people.
+    #[cfg(feature = "tracing")]
+    pub fn log_keys(mut self) -> RateLimitLayer<K, N, A, S>
+    where
+        K::Key: fmt::Debug,
+    {
+        self.rules.logged_key = Some(|key| format!("{key:?}"));
+        self
+    }
+}
+
+impl<T, K: RequestKey, const N: usize, A, S> Layer<T> for RateLimitLayer<K, N, A, S> {
+    type Service = RateLimit<T, K, N, A, S>;
+
+    fn layer(&self, inner: T) -> RateLimit<T, K, N, A, S> {
+        RateLimit::new(inner, Arc::new(self.rules.clone()))
+    }
+}
+
+impl<K: RequestKey, const N: usize, A, S> Clone for RateLimitLayer<K, N, A, S> {
+    fn clone(&self) -> RateLimitLayer<K, N, A, S> {
+        RateLimitLayer {
+            rules: self.rules.clone(),
+        }
+    }
+}
+
+impl<K: RequestKey, const N: usize, A, S> fmt::Debug for RateLimitLayer<K, N, A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RateLimitLayer").field(&self.rules).finish()
+    }
+}

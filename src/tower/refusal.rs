@@ -1,0 +1,124 @@
+//! Why a request was refused.
+
+use std::{fmt, time::Duration};
+
+use http::StatusCode;
+
+use crate::decision::Decision;
+use crate::tower::names::Names;
+
+/// Why the layer refuses a request: what an [`Answer`](super::Answer) is made from.
+///
+/// Its text form is one line that says so. It is one of three:
+///
+/// - *not now*: status 429, and [`retry_after_seconds`](Refusal::retry_after_seconds);
+/// - *never*: the request costs more than a full bucket holds. Status 400 and no time to retry, as
+///   429 would have clients try again, and waiting does not help;
+/// - *no key*: there is no [`decision`](Refusal::decision), and the status is the one that
+///   [`NoKey::Refuse`](super::NoKey::Refuse) says.
+#[derive(Clone, Copy)]
+pub struct Refusal<'a, const N: usize = 1> {
+    status: StatusCode,
+    denied: Option<Denied<'a, N>>,
+}
+
+#[derive(Clone, Copy)]
+struct Denied<'a, const N: usize> {
+    decision: &'a Decision<N>,
+    cost: u64,
+    names: &'a Names<N>,
+}
+
+impl<'a, const N: usize> Refusal<'a, N> {
+    pub(super) fn denied(
+        decision: &'a Decision<N>,
+        cost: u64,
+        names: &'a Names<N>,
+    ) -> Refusal<'a, N> {
+        let status = if decision.is_never() {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::TOO_MANY_REQUESTS
+        };
+        let denied = Some(Denied {
+            decision,
+            cost,
+            names,
+        });
+        Refusal { status, denied }
+    }
+
+    pub(super) fn without_key(status: StatusCode) -> Refusal<'a, N> {
+        Refusal {
+            status,
+            denied: None,
+        }
+    }
+
+    /// The status that the ready-made answers have.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The denial, or `None` if the request has no key.
+    #[must_use]
+    pub fn decision(&self) -> Option<&'a Decision<N>> {
+        self.denied.map(|denied| denied.decision)
+    }
+
+    /// The units that the request asked for; 0 if it has no key.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.denied.map_or(0, |denied| denied.cost)
+    }
+
+    /// What `Retry-After` says: the decision's wait in whole seconds, rounded up, so never 0.
+    ///
+    /// `None` if waiting does not help.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.decision()?.retry_after().map(whole_seconds)
+    }
+
+    /// The names of the quotas that do not allow the request, in the order of the policy.
+    pub fn violated(&self) -> impl Iterator<Item = &'a str> {
+        self.denied.into_iter().flat_map(|denied| {
+            let quotas = denied.decision.quotas().iter().zip(denied.names);
+            quotas
+                .filter(|(quota, _)| quota.is_never() || quota.retry_after().is_some())
+                .map(|(_, name)| name.as_str())
+        })
+    }
+}
+
+impl<const N: usize> fmt::Display for Refusal<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.denied {
+            None => f.write_str("the request lacks what it would be rate limited by"),
+            Some(Denied { decision, cost, .. }) if decision.is_never() => {
+                let limit = decision.limit();
+                write!(
+                    f,
+                    "a request that costs {cost} can never pass: the limit is {limit}"
+                )
+            }
+            Some(_) => f.write_str("rate limit exceeded"),
+        }
+    }
+}
+
+impl<const N: usize> fmt::Debug for Refusal<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("decision", &self.decision())
+            .field("cost", &self.cost())
+            .finish()
+    }
+}
+
+/// Rounded up: a client that waits for so many seconds has waited for long enough.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}

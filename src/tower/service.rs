@@ -1,0 +1,142 @@
+//! The service: decides on a request, and answers it or passes it on.
+
+use std::{
+    fmt,
+    future::{self, Future, Ready},
+    hash::BuildHasher,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::hash::RandomState;
+use crate::sync::Arc;
+use crate::tower::answer::{Answer, Text};
+use crate::tower::fields::Written;
+use crate::tower::head::Head;
+use crate::tower::key::RequestKey;
+use crate::tower::rules::{Rules, Verdict};
+
+/// A service whose requests are limited; made by [`RateLimitLayer`](super::RateLimitLayer).
+///
+/// It is ready when the inner service is, and fails as that fails. Clones share the limiter.
+#[must_use = "a service does nothing until it is called"]
+pub struct RateLimit<T, K: RequestKey, const N: usize = 1, A = Text, S = RandomState> {
+    inner: T,
+    rules: Arc<Rules<K, N, A, S>>,
+}
+
+impl<T, K: RequestKey, const N: usize, A, S> RateLimit<T, K, N, A, S> {
+    pub(super) fn new(inner: T, rules: Arc<Rules<K, N, A, S>>) -> RateLimit<T, K, N, A, S> {
+        RateLimit { inner, rules }
+    }
+}
+
+impl<T, K, const N: usize, A, S, I, O> Service<Request<I>> for RateLimit<T, K, N, A, S>
+where
+    T: Service<Request<I>, Response = Response<O>>,
+    K: RequestKey,
+    A: Answer<O, N>,
+    S: BuildHasher + Clone,
+{
+    type Response = Response<O>;
+    type Error = T::Error;
+    type Future = RateLimitFuture<T::Future, O>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<I>) -> Self::Future {
+        let rules = &*self.rules;
+        let step = match rules.verdict(&Head::from(&request)) {
+            Verdict::Unlimited => Step::Passed {
+                future: self.inner.call(request),
+                fields: None,
+            },
+            Verdict::Allowed(decision) => {
+                if rules.shows_decision {
+                    request.extensions_mut().insert(decision);
+                }
+                Step::Passed {
+                    fields: Some(rules.fields.of(&decision)),
+                    future: self.inner.call(request),
+                }
+            }
+            Verdict::Refused(response) => Step::Refused {
+                response: future::ready(response),
+            },
+        };
+        RateLimitFuture { step }
+    }
+}
+
+pin_project! {
+    /// The response of a [`RateLimit`].
+    #[must_use = "a future does nothing until it is polled"]
+    pub struct RateLimitFuture<F, O> {
+        #[pin]
+        step: Step<F, O>,
+    }
+}
+
+pin_project! {
+    #[project = StepPinned]
+    enum Step<F, O> {
+        Refused {
+            response: Ready<Response<O>>,
+        },
+        Passed {
+            #[pin]
+            future: F,
+            fields: Option<Written>,
+        },
+    }
+}
+
+impl<F, O, E> Future for RateLimitFuture<F, O>
+where
+    F: Future<Output = Result<Response<O>, E>>,
+{
+    type Output = Result<Response<O>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().step.project() {
+            StepPinned::Refused { response } => Pin::new(response).poll(context).map(Ok),
+            StepPinned::Passed { future, fields } => {
+                let mut response = ready!(future.poll(context))?;
+                if let Some(fields) = fields.take() {
+                    fields.add_to(response.headers_mut());
+                }
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
+
+impl<F, O> fmt::Debug for RateLimitFuture<F, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitFuture").finish_non_exhaustive()
+    }
+}
+
+impl<T: Clone, K: RequestKey, const N: usize, A, S> Clone for RateLimit<T, K, N, A, S> {
+    fn clone(&self) -> RateLimit<T, K, N, A, S> {
+        RateLimit {
+            inner: self.inner.clone(),
+            rules: Arc::clone(&self.rules),
+        }
+    }
+}
+
+impl<T: fmt::Debug, K: RequestKey, const N: usize, A, S> fmt::Debug for RateLimit<T, K, N, A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimit")
+            .field("inner", &self.inner)
+            .field("rules", &self.rules)
+            .finish()
+    }
+}
