@@ -2,5 +2,7 @@
 #![allow(dead_code)]
 
 pub mod cases;
+#[cfg(feature = "tower")]
+pub mod http;
 pub mod oracle;
 pub mod strategies;

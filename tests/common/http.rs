@@ -1,0 +1,133 @@
+//! What the tests of the layer share: a service to stand behind it, and requests to it.
+
+use std::{
+    convert::Infallible,
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::{HeaderMap, Request, Response};
+use tollgate::tower::key::Header;
+use tollgate::{ManualClock, Policy, RateLimiter};
+use tower::{Layer, Service, ServiceExt};
+
+/// The header that requests are limited by in most tests.
+pub const KEY: Header = Header::from_static("x-api-key");
+
+/// A limiter that forgets only when it is told to, and its clock.
+pub fn limiter<K, const N: usize>(
+    policy: impl Into<Policy<N>>,
+) -> (Arc<RateLimiter<K, N>>, ManualClock)
+where
+    K: Hash + Eq + Send + Sync + 'static,
+{
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::builder(policy)
+        .clock(clock.clone())
+        .sweep_by_hand()
+        .build();
+    (Arc::new(limiter), clock)
+}
+
+/// A request without a key.
+pub fn request(path: &str) -> Request<()> {
+    Request::get(path).body(()).unwrap()
+}
+
+/// A request whose key is `key`.
+pub fn request_of(key: &str) -> Request<()> {
+    let request = Request::get("/").header("x-api-key", key);
+    request.body(()).unwrap()
+}
+
+/// Answers "inner", and counts how often it was asked.
+#[derive(Clone, Default)]
+pub struct Inner {
+    calls: Arc<AtomicU64>,
+}
+
+impl Inner {
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// This service behind `layer`.
+    pub fn behind<L>(&self, layer: &L) -> impl Limited + use<L>
+    where
+        L: Layer<InnerService>,
+        L::Service: Limited,
+    {
+        layer.layer(InnerService(self.clone()))
+    }
+}
+
+#[derive(Clone)]
+pub struct InnerService(Inner);
+
+impl<B> Service<Request<B>> for InnerService {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(Response::new("inner".to_owned())))
+    }
+}
+
+/// A service that answers in text and never fails, cloned for each request as servers do.
+pub trait Limited:
+    Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send> + Clone + Send
+{
+    fn send(&self, request: Request<()>) -> impl Future<Output = Response<String>> + Send {
+        let response = self.clone().oneshot(request);
+        async { response.await.unwrap_or_else(|never| match never {}) }
+    }
+
+    /// The statuses of the answers to `count` such requests, one after the other.
+    fn statuses(
+        &self,
+        count: usize,
+        request: impl Fn() -> Request<()> + Send,
+    ) -> impl Future<Output = Vec<u16>> + Send {
+        let service = self.clone();
+        async move {
+            let mut statuses = Vec::new();
+            for _ in 0..count {
+                statuses.push(service.send(request()).await.status().as_u16());
+            }
+            statuses
+        }
+    }
+}
+
+impl<T> Limited for T where
+    T: Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+{
+}
+
+/// The value of a header that must be there once, as text.
+#[track_caller]
+pub fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let lines: Vec<_> = headers.get_all(name).iter().collect();
+    assert_eq!(lines.len(), 1, "{name} in {headers:?}");
+    lines[0].to_str().unwrap()
+}
+
+/// The value of a header that must be there once, as a number.
+#[track_caller]
+pub fn number(headers: &HeaderMap, name: &str) -> u64 {
+    field(headers, name).parse().unwrap()
+}
