@@ -1,0 +1,598 @@
+//! What requests are limited by: ready-made keys, combined ones, and the client behind proxies.
+
+#![cfg(feature = "tower")]
+
+mod common;
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use common::http::{Inner, KEY, Limited, limiter, request, request_of};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use proptest::prelude::*;
+use tollgate::tower::key::{ClientAddress, Either, Extension, Header, RequestKey, from_fn};
+use tollgate::tower::{Head, NoKey, RateLimitLayer};
+use tollgate::{Quota, RateLimiter};
+
+/// The key of a request, as the limiter stores it.
+fn key<K: RequestKey>(key: &K, request: &Request<()>) -> Option<<K::Key as ToOwned>::Owned> {
+    key.key(&Head::from(request)).map(Cow::into_owned)
+}
+
+fn with_header(name: &str, values: &[&[u8]]) -> Request<()> {
+    let mut request = request("/");
+    for value in values {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        let value = HeaderValue::from_bytes(value).unwrap();
+        request.headers_mut().append(name, value);
+    }
+    request
+}
+
+/// Case 44.
+#[test]
+fn a_header_is_a_key_only_if_there_is_no_doubt_about_it() {
+    let key_of = |values: &[&[u8]]| key(&KEY, &with_header("x-api-key", values));
+    assert_eq!(key_of(&[b"alice"]).as_deref(), Some("alice"));
+    assert_eq!(key_of(&["größe".as_bytes()]).as_deref(), Some("größe"));
+    assert_eq!(key_of(&[b"a b, c"]).as_deref(), Some("a b, c"));
+    assert_eq!(key_of(&[]), None);
+    assert_eq!(key_of(&[b""]), None);
+    assert_eq!(key_of(&[b"\xff\xfe"]), None);
+    // The service behind might go by another of them.
+    assert_eq!(key_of(&[b"alice", b"bob"]), None);
+    assert_eq!(key_of(&[b"alice", b"alice"]), None);
+    // Or a stranger could fill the table with long ones.
+    assert_eq!(key_of(&[&[b'a'; 256]]), Some("a".repeat(256)));
+    assert_eq!(key_of(&[&[b'a'; 257]]), None);
+    let short = Header::from_static("x-api-key").max_len(5);
+    assert_eq!(key(&short, &request_of("alice")).as_deref(), Some("alice"));
+    assert_eq!(key(&short, &request_of("alicia")), None);
+    let named = Header::from(HeaderName::from_static("x-other"));
+    assert_eq!(
+        key(&named, &with_header("X-Other", &[b"7"])).as_deref(),
+        Some("7")
+    );
+    assert_eq!(key(&named, &with_header("x-other", &[&[b'a'; 257]])), None);
+}
+
+/// Case 44, through the layer: garbage is answered by the rule, and nothing of it is stored.
+#[tokio::test]
+async fn garbage_is_refused_and_leaves_nothing_behind() {
+    let (limiter, _clock) = limiter(Quota::per_minute(1));
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::Refuse(StatusCode::BAD_REQUEST));
+    let service = Inner::default().behind(&layer);
+    let huge = vec![b'k'; 1 << 20];
+    for garbage in [&b"\x80"[..], b"\xed\xa0\x80", b"", &huge] {
+        let mut request = with_header("x-api-key", &[garbage]);
+        *request.method_mut() = Method::from_bytes(b"GARBAGE!").unwrap();
+        *request.uri_mut() = "*".parse().unwrap();
+        assert_eq!(service.send(request).await.status(), 400);
+    }
+    assert!(limiter.is_empty());
+    let mut request = request_of("alice");
+    *request.method_mut() = Method::from_bytes(b"GARBAGE!").unwrap();
+    assert_eq!(service.send(request).await.status(), 200);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct UserId(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tier(u8);
+
+fn request_with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<()> {
+    let mut request = request("/");
+    request.extensions_mut().insert(extension);
+    request
+}
+
+#[test]
+fn an_extension_is_found_by_its_type() {
+    assert_eq!(
+        key(&Extension::<UserId>::new(), &request_with(UserId(7))),
+        Some(UserId(7))
+    );
+    assert_eq!(
+        key(&Extension::<UserId>::new(), &request_with(Tier(7))),
+        None
+    );
+    assert_eq!(key(&Extension::<UserId>::default(), &request("/")), None);
+    assert_eq!(format!("{:?}", Extension::<u64>::new()), "Extension<u64>");
+}
+
+#[test]
+fn a_closure_finds_whatever_it_likes() {
+    let host_and_path = from_fn(|request| {
+        let host = request.headers.get("host")?.to_str().ok()?;
+        Some((host.to_owned(), request.path().to_owned()))
+    });
+    let hosted = Request::get("/a?b")
+        .header("host", "example.com")
+        .body(())
+        .unwrap();
+    let expected = ("example.com".to_owned(), "/a".to_owned());
+    assert_eq!(key(&host_and_path, &hosted), Some(expected));
+    assert_eq!(key(&host_and_path, &request("/a")), None);
+}
+
+#[test]
+fn keys_combine() {
+    let both = Extension::<UserId>::new().and(Extension::<Tier>::new());
+    let mut request = request_with(UserId(7));
+    assert_eq!(key(&both, &request), None);
+    request.extensions_mut().insert(Tier(1));
+    assert_eq!(key(&both, &request), Some((UserId(7), Tier(1))));
+
+    let either = Extension::<UserId>::new().or(KEY);
+    assert_eq!(
+        key(&either, &request_with(UserId(7))),
+        Some(Either::First(UserId(7)))
+    );
+    assert_eq!(
+        key(&either, &request_of("alice")),
+        Some(Either::Second("alice".to_owned()))
+    );
+    assert_eq!(key(&either, &common::http::request("/")), None);
+    // One is never taken for the other.
+    let same = from_fn(|_| Some(1)).or(from_fn(|_| Some(1)));
+    assert_ne!(
+        key(&same, &common::http::request("/")),
+        Some(Either::Second(1))
+    );
+    // And they nest.
+    let nested = both.or(either);
+    assert_eq!(
+        key(&nested, &request_of("alice")),
+        Some(Either::Second(Either::Second("alice".to_owned())))
+    );
+}
+
+#[tokio::test]
+async fn combined_keys_limit_each_pair_alone() {
+    let (limiter, _clock) = limiter(Quota::per_minute(1));
+    let by = KEY.and(from_fn(|request| Some(request.method.clone())));
+    let layer = RateLimitLayer::new(limiter, by, NoKey::LetThrough);
+    let service = Inner::default().behind(&layer);
+    let posted = || {
+        let mut request = request_of("alice");
+        *request.method_mut() = Method::POST;
+        request
+    };
+    assert_eq!(
+        service.statuses(2, || request_of("alice")).await,
+        [200, 429]
+    );
+    assert_eq!(service.statuses(2, posted).await, [200, 429]);
+    assert_eq!(service.statuses(2, || request_of("bob")).await, [200, 429]);
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// By the peer that lies in the extensions.
+fn of_peer() -> ClientAddress {
+    ClientAddress::of_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
+}
+
+/// Behind proxies in two networks.
+fn behind_proxies() -> ClientAddress {
+    of_peer().x_forwarded_for(PROXIES).unwrap()
+}
+
+const PROXIES: [&str; 2] = ["10.0.0.0/8", "2001:db8:ffff::/48"];
+
+/// A request from `peer` with these lines of a header.
+fn from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<()> {
+    let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+    let mut request = with_header(header, &lines);
+    request
+        .extensions_mut()
+        .insert(SocketAddr::new(ip(peer), 4711));
+    request
+}
+
+#[track_caller]
+fn client(address: &ClientAddress, peer: &str, header: &str, lines: &[&str]) -> String {
+    let client = key(address, &from_peer(peer, header, lines));
+    client.expect("there is a peer").to_string()
+}
+
+#[test]
+fn without_a_peer_there_is_no_key() {
+    let forwarded = with_header("x-forwarded-for", &[b"203.0.113.7"]);
+    assert_eq!(key(&of_peer(), &forwarded), None);
+    assert_eq!(key(&behind_proxies(), &forwarded), None);
+}
+
+/// Case 39. tower_governor takes the leftmost address, whoever sent it.
+#[test]
+fn an_untrusted_peer_is_the_client_whatever_it_says() {
+    for lines in [
+        &["198.51.100.1"][..],
+        &["10.0.0.1", "198.51.100.1, 10.0.0.2"],
+        &["garbage"],
+    ] {
+        let said = |header| client(&behind_proxies(), "203.0.113.7", header, lines);
+        assert_eq!(said("x-forwarded-for"), "203.0.113.7");
+        assert_eq!(said("forwarded"), "203.0.113.7");
+        // Without proxies nobody is trusted.
+        assert_eq!(
+            client(&of_peer(), "10.0.0.1", "x-forwarded-for", lines),
+            "10.0.0.1"
+        );
+    }
+}
+
+/// Case 39.
+#[test]
+fn trusted_hops_are_walked_from_the_right_over_all_lines() {
+    let client = |lines: &[&str]| client(&behind_proxies(), "10.0.0.1", "x-forwarded-for", lines);
+    assert_eq!(client(&[]), "10.0.0.1");
+    assert_eq!(client(&["203.0.113.7"]), "203.0.113.7");
+    assert_eq!(client(&["198.51.100.1, 203.0.113.7"]), "203.0.113.7");
+    assert_eq!(client(&["198.51.100.1", "203.0.113.7"]), "203.0.113.7");
+    assert_eq!(
+        client(&["198.51.100.1, 203.0.113.7, 10.0.0.2"]),
+        "203.0.113.7"
+    );
+    assert_eq!(
+        client(&["198.51.100.1", "203.0.113.7,10.0.0.2", "10.9.9.9"]),
+        "203.0.113.7"
+    );
+    assert_eq!(client(&["198.51.100.1\t,\t 203.0.113.7 "]), "203.0.113.7");
+    // All of them proxies: the outermost is whoever started it.
+    assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
+    assert_eq!(
+        client(&["203.0.113.7, 2001:db8:ffff::1, 10.0.0.2"]),
+        "203.0.113.7"
+    );
+    // Another header is not the one that the proxies write.
+    let forwarded = from_peer("10.0.0.1", "forwarded", &["for=203.0.113.7"]);
+    assert_eq!(key(&behind_proxies(), &forwarded), Some(ip("10.0.0.1")));
+}
+
+/// Case 39. axum-governor skips what it cannot read, and so comes to what the client wrote.
+#[test]
+fn a_hop_that_is_no_address_ends_the_walk_where_it_stands() {
+    for hop in [
+        "unknown",
+        "_hidden",
+        "",
+        " ",
+        "203.0.113",
+        "203.0.113.256",
+        "203.0.113.7:",
+        "1.2.3.4:999999",
+        "203.0.113.7:x",
+        "203.0.113.7 203.0.113.8",
+        "[2001:db8::1",
+        "2001:db8::1]",
+        "[203.0.113.7]",
+        "[2001:db8::1]4711",
+        "[2001:db8::1]:",
+        "2001:db8::1%eth0",
+        "010.0.0.1",
+        "203.0.113.7/32",
+        "\"203.0.113.7\"",
+        "for=203.0.113.7",
+        ":4711",
+        "é",
+    ] {
+        let client =
+            |lines: &[&str]| client(&behind_proxies(), "10.0.0.1", "x-forwarded-for", lines);
+        assert_eq!(client(&[hop]), "10.0.0.1", "{hop:?}");
+        assert_eq!(
+            client(&[&format!("198.51.100.1, {hop}")]),
+            "10.0.0.1",
+            "{hop:?}"
+        );
+        assert_eq!(client(&["198.51.100.1", hop]), "10.0.0.1", "{hop:?}");
+        assert_eq!(
+            client(&[&format!("198.51.100.1,{hop},10.0.0.2")]),
+            "10.0.0.2",
+            "{hop:?}"
+        );
+        // To the left of the client nobody looks.
+        assert_eq!(
+            client(&[&format!("{hop}, 203.0.113.7")]),
+            "203.0.113.7",
+            "{hop:?}"
+        );
+    }
+    // Bytes that are no text spoil their own hop alone.
+    let mut request = with_header("x-forwarded-for", &[b"\xff\xfe, 203.0.113.7, 10.0.0.2"]);
+    request
+        .extensions_mut()
+        .insert(SocketAddr::new(ip("10.0.0.1"), 4711));
+    assert_eq!(key(&behind_proxies(), &request), Some(ip("203.0.113.7")));
+}
+
+#[test]
+fn addresses_may_have_ports() {
+    for (hop, expected) in [
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("203.0.113.7:_port", "203.0.113.7"),
+        ("[2001:db8:1:2:3::4]", "2001:db8:1:2::"),
+        ("[2001:db8:1:2:3::4]:4711", "2001:db8:1:2::"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::"),
+        ("::1", "::"),
+    ] {
+        assert_eq!(
+            client(&behind_proxies(), "10.0.0.1", "x-forwarded-for", &[hop]),
+            expected
+        );
+    }
+}
+
+/// Case 39, for RFC 7239.
+#[test]
+fn forwarded_is_walked_alike() {
+    let address = of_peer().forwarded(PROXIES).unwrap();
+    let client = |lines: &[&str]| client(&address, "10.0.0.1", "forwarded", lines);
+    for (line, expected) in [
+        ("for=203.0.113.7", "203.0.113.7"),
+        ("For=203.0.113.7", "203.0.113.7"),
+        ("for=\"203.0.113.7:4711\"", "203.0.113.7"),
+        ("for=\"[2001:db8:1:2:3::4]:4711\"", "2001:db8:1:2::"),
+        ("proto=https;for=203.0.113.7;by=10.0.0.1", "203.0.113.7"),
+        ("for=203.0.113.7;;host=a;", "203.0.113.7"),
+        (" for = 203.0.113.7 ; proto = https ", "203.0.113.7"),
+        ("for=198.51.100.1, for=203.0.113.7", "203.0.113.7"),
+        (
+            "for=198.51.100.1,for=203.0.113.7, for=10.0.0.2",
+            "203.0.113.7",
+        ),
+        // Separators within a string are none.
+        (
+            "for=198.51.100.1, host=\"a,for=6.6.6.6;b\";for=203.0.113.7",
+            "203.0.113.7",
+        ),
+        (r#"for=203.0.113.7;host="a\",for=6.6.6.6""#, "203.0.113.7"),
+        (
+            r#"for=203.0.113.7;host="a\\", for=10.0.0.2;host="\\""#,
+            "203.0.113.7",
+        ),
+        // What a client left open swallows nothing of what proxies wrote after it.
+        ("for=\"198.51.100.1, for=203.0.113.7", "203.0.113.7"),
+        (r#"host="\", for=203.0.113.7;host="a""#, "203.0.113.7"),
+        // Hops that name no address.
+        ("for=198.51.100.1, for=unknown", "10.0.0.1"),
+        ("for=198.51.100.1, for=_hidden", "10.0.0.1"),
+        ("for=198.51.100.1, for=\"_hidden:_port\"", "10.0.0.1"),
+        ("for=198.51.100.1, proto=https", "10.0.0.1"),
+        (
+            "for=198.51.100.1, for=203.0.113.7;for=203.0.113.8",
+            "10.0.0.1",
+        ),
+        ("for=198.51.100.1, 203.0.113.7", "10.0.0.1"),
+        ("for=198.51.100.1, for=\"203.0.113.7", "10.0.0.1"),
+        (r#"for=198.51.100.1, for="203.0.113.\7""#, "10.0.0.1"),
+        ("for=198.51.100.1,", "10.0.0.1"),
+        ("", "10.0.0.1"),
+    ] {
+        assert_eq!(client(&[line]), expected, "{line}");
+    }
+    assert_eq!(
+        client(&["for=198.51.100.1", "for=203.0.113.7", "for=10.0.0.2"]),
+        "203.0.113.7"
+    );
+    let listed = from_peer("10.0.0.1", "x-forwarded-for", &["203.0.113.7"]);
+    assert_eq!(key(&address, &listed), Some(ip("10.0.0.1")));
+}
+
+#[test]
+fn a_cdn_may_write_a_header_of_its_own() {
+    let header = HeaderName::from_static("cf-connecting-ip");
+    let address = of_peer().in_header(header, PROXIES).unwrap();
+    let said = |peer| client(&address, peer, "cf-connecting-ip", &["203.0.113.7"]);
+    assert_eq!(said("10.0.0.1"), "203.0.113.7");
+    assert_eq!(said("198.51.100.1"), "198.51.100.1");
+}
+
+/// Case 40. actix-governor and axum-governor put all IPv4 clients of a dual-stack socket in one
+/// bucket.
+#[test]
+fn an_ipv4_address_written_as_ipv6_is_the_ipv4_address() {
+    let address = behind_proxies();
+    let from = |peer| client(&address, peer, "x-forwarded-for", &["::ffff:203.0.113.7"]);
+    assert_eq!(from("::ffff:198.51.100.1"), "198.51.100.1");
+    // A trusted proxy that way is trusted, and so is its hop read.
+    assert_eq!(from("::ffff:10.0.0.1"), "203.0.113.7");
+    assert_eq!(from("10.0.0.1"), "203.0.113.7");
+    // A network of them is the network of the IPv4 addresses.
+    for network in ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1"] {
+        let address = of_peer().x_forwarded_for([network]).unwrap();
+        let from = |peer| client(&address, peer, "x-forwarded-for", &["203.0.113.7"]);
+        assert_eq!(from("10.0.0.1"), "203.0.113.7");
+        assert_eq!(from("::ffff:10.0.0.1"), "203.0.113.7");
+        assert_eq!(from("11.0.0.1"), "11.0.0.1");
+    }
+}
+
+/// Case 41.
+#[test]
+fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
+    let grouped = |address: ClientAddress, peer| client(&address, peer, "x", &[]);
+    let peer = "2001:db8:1234:5678:9abc:def0:1234:5678";
+    assert_eq!(grouped(of_peer(), peer), "2001:db8:1234:5678::");
+    for (bits, network) in [
+        (128, peer),
+        (65, "2001:db8:1234:5678:8000::"),
+        (56, "2001:db8:1234:5600::"),
+        (48, "2001:db8:1234::"),
+        (1, "::"),
+        (0, "::"),
+    ] {
+        assert_eq!(grouped(of_peer().ipv6_prefix(bits).unwrap(), peer), network);
+        // Of the other family nothing changes.
+        assert_eq!(
+            grouped(of_peer().ipv6_prefix(bits).unwrap(), "203.0.113.7"),
+            "203.0.113.7"
+        );
+    }
+    for (bits, network) in [(32, "203.0.113.7"), (24, "203.0.113.0"), (0, "0.0.0.0")] {
+        assert_eq!(
+            grouped(of_peer().ipv4_prefix(bits).unwrap(), "203.0.113.7"),
+            network
+        );
+        assert_eq!(
+            grouped(of_peer().ipv4_prefix(bits).unwrap(), peer),
+            "2001:db8:1234:5678::"
+        );
+    }
+    // Grouping comes after trust: a proxy is known by its whole address.
+    let address = of_peer().x_forwarded_for(["2001:db8::1"]).unwrap();
+    let from = |peer| client(&address, peer, "x-forwarded-for", &["203.0.113.7"]);
+    assert_eq!(from("2001:db8::1"), "203.0.113.7");
+    assert_eq!(from("2001:db8::2"), "2001:db8::");
+}
+
+#[test]
+fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
+    let refused = |network: &str| {
+        of_peer()
+            .x_forwarded_for([network])
+            .unwrap_err()
+            .to_string()
+    };
+    let expected = "as a trusted network, expected an address, alone or with a prefix: \
+                    203.0.113.7, 10.0.0.0/24, 2001:db8::/32";
+    for network in [
+        "",
+        "localhost",
+        "10.0.0.0/33",
+        "10.0.0.0/-1",
+        "10/8",
+        "::/129",
+        " 10.0.0.0/8",
+    ] {
+        assert_eq!(refused(network), format!("found {network:?} {expected}"));
+    }
+    assert_eq!(
+        refused("2001:db8::1/32"),
+        "found \"2001:db8::1/32\" as a trusted network, \
+         expected no bits set beyond the prefix: 2001:db8::/32"
+    );
+    let refused = of_peer()
+        .forwarded(["10.0.0.0/8", "10.0.0.1/8"])
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("\"10.0.0.1/8\""), "{refused}");
+    assert_eq!(
+        of_peer().ipv6_prefix(129).unwrap_err().to_string(),
+        "found \"129\" as an IPv6 prefix, expected at most 128 bits"
+    );
+    assert_eq!(
+        of_peer().ipv4_prefix(33).unwrap_err().to_string(),
+        "found \"33\" as an IPv4 prefix, expected at most 32 bits"
+    );
+    // Everybody, and nobody, may be trusted by whoever says so.
+    let all = of_peer().x_forwarded_for(["0.0.0.0/0", "::/0"]).unwrap();
+    assert_eq!(
+        client(&all, "203.0.113.7", "x-forwarded-for", &["6.6.6.6"]),
+        "6.6.6.6"
+    );
+    let nobody = of_peer().x_forwarded_for([""; 0]).unwrap();
+    assert_eq!(
+        client(&nobody, "10.0.0.1", "x-forwarded-for", &["6.6.6.6"]),
+        "10.0.0.1"
+    );
+}
+
+#[should_panic(expected = "HeaderName::from_static with invalid bytes")]
+#[test]
+fn a_header_that_is_no_name_is_refused_when_it_is_set_up() {
+    _ = Header::from_static("X-Upper");
+}
+
+proptest! {
+    /// Case 39. Whatever an untrusted client sends, in lines of its own or before what the proxies
+    /// add, it is known by the address that the outermost proxy saw.
+    #[test]
+    fn nothing_that_a_client_sends_changes_who_it_is(
+        own in client_address(),
+        sent in prop::collection::vec("[ -~]{0,40}", 0..4),
+        proxies in prop::collection::vec((any::<u8>(), any::<bool>()), 1..4),
+        is_forwarded in any::<bool>(),
+    ) {
+        let name = HeaderName::from_static(if is_forwarded { "forwarded" } else { "x-forwarded-for" });
+        let mut lines = sent;
+        let mut seen = own;
+        for (proxy, appends) in proxies {
+            let hop = match (is_forwarded, seen) {
+                (false, seen) => seen.to_string(),
+                (true, IpAddr::V4(seen)) => format!("for={seen};proto=https"),
+                (true, IpAddr::V6(seen)) => format!("host=\"a,b\";for=\"[{seen}]:80\""),
+            };
+            match lines.last_mut() {
+                Some(last) if appends => *last = format!("{last}, {hop}"),
+                _ => lines.push(hop),
+            }
+            seen = IpAddr::from([10, 1, 2, proxy]);
+        }
+        let mut request = request("/");
+        for line in lines {
+            request.headers_mut().append(&name, line.parse().unwrap());
+        }
+        request.extensions_mut().insert(SocketAddr::new(seen, 4711));
+        let address = if is_forwarded {
+            of_peer().forwarded(PROXIES)
+        } else {
+            of_peer().x_forwarded_for(PROXIES)
+        };
+        prop_assert_eq!(key(&address.unwrap().ipv6_prefix(128).unwrap(), &request), Some(own));
+    }
+}
+
+/// Any address but a proxy's.
+fn client_address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u32>().prop_map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits))),
+        any::<u128>().prop_map(|bits| IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical()),
+    ]
+    .prop_filter("a proxy", |address| match address {
+        IpAddr::V4(ipv4) => ipv4.octets()[0] != 10,
+        IpAddr::V6(ipv6) => ipv6.segments()[..3] != [0x2001, 0xdb8, 0xffff],
+    })
+}
+
+/// Case 46, of the layer: a header's key asks without becoming a `String`, and an address is a
+/// value. What is stored is what a limiter without a layer would store.
+#[tokio::test]
+async fn the_limiter_can_be_asked_beside_the_layer() {
+    let limiter = std::sync::Arc::new(RateLimiter::<String>::new(Quota::per_hour(2)));
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::LetThrough);
+    let service = Inner::default().behind(&layer);
+    assert_eq!(service.send(request_of("alice")).await.status(), 200);
+    assert!(limiter.allow("alice"));
+    assert_eq!(service.send(request_of("alice")).await.status(), 429);
+    assert!(limiter.forget("alice"));
+    assert_eq!(service.send(request_of("alice")).await.status(), 200);
+}
+
+#[test]
+fn a_head_is_the_request_without_its_body() {
+    let mut request = Request::post("/a/%62?c")
+        .version(http::Version::HTTP_2)
+        .body("body")
+        .unwrap();
+    request
+        .headers_mut()
+        .insert("x", HeaderValue::from_static("y"));
+    request.extensions_mut().insert(7_u8);
+    let head = Head::from(&request);
+    assert_eq!((head.method, head.path()), (&Method::POST, "/a/%62"));
+    assert_eq!(
+        (head.uri.query(), head.version),
+        (Some("c"), http::Version::HTTP_2)
+    );
+    let headers: &HeaderMap = head.headers;
+    assert_eq!(
+        (headers["x"].as_bytes(), head.extensions.get()),
+        (&b"y"[..], Some(&7_u8))
+    );
+}
