@@ -71,6 +71,24 @@
 //!
 //! gRPC services of tonic take the layer with [`Grpc`] as the answer.
 //!
+//! # Beside others
+//!
+//! Facts, read from the sources of tower_governor 0.8.0 and axum-governor 2.1.2:
+//!
+//! | | this | tower_governor | axum-governor |
+//! |---|---|---|---|
+//! | `Retry-After` for a wait of 0.2 s, of 1.9 s | 1, 2 | 0, 1 | 1, 1 |
+//! | `X-Forwarded-For` of an untrusted peer | ignored | believed | answered with 400 |
+//! | the address taken of it | the rightmost untrusted | the leftmost | the rightmost untrusted |
+//! | an entry that is no address | ends the walk | is skipped | is skipped |
+//! | IPv6 clients | by /64, or as set | each alone | by /56, or as set |
+//! | `::ffff:203.0.113.7` | is 203.0.113.7 | is an IPv6 client | is in one /56 with all such |
+//! | no header, no peer | as you say | 500 | 400, 500 |
+//! | several quotas | one decision | no | one after the other |
+//! | gRPC status | yes | yes | no |
+//! | key looked up asynchronously | no: by a layer before | no | yes |
+//! | quotas by method or by key | no: by a layer each | no | yes |
+//!
 //! # Limits
 //!
 //! The decision is made once, when a request's head has arrived: a long stream costs what its

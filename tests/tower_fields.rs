@@ -419,6 +419,39 @@ async fn of_nested_layers_the_inner_one_is_told_of() {
 }
 
 #[tokio::test]
+async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
+    let (known, _clock) = limiter(Quota::per_minute(60));
+    let (strangers, _clock) = limiter(Quota::per_hour(1));
+    let layer = RateLimitLayer::new(known, KEY, NoKey::Share(strangers))
+        .ietf_fields(IetfDraft::Draft11)
+        .answer(Problem);
+    let service = Inner::default().behind(&layer);
+    let response = service.send(request_of("alice")).await;
+    let policy = field(response.headers(), "ratelimit-policy");
+    assert_eq!(policy, r#""minute";q=60;w=60"#);
+    for status in [200, 429] {
+        let response = service.send(common::http::request("/")).await;
+        assert_eq!(response.status(), status);
+        let headers = response.headers();
+        assert_eq!(field(headers, "x-ratelimit-limit"), "1");
+        assert_eq!(field(headers, "ratelimit-policy"), r#""hour";q=1;w=3600"#);
+        assert_eq!(field(headers, "ratelimit"), r#""hour";r=0;t=3600"#);
+    }
+    let refused = service.send(common::http::request("/")).await;
+    let problem: Value = serde_json::from_str(refused.body()).unwrap();
+    assert_eq!(problem["violated-policies"], json!(["hour"]));
+    // What is set later is set for both.
+    let layer = layer.quota_names(["all"]).unwrap().without_x_ratelimit();
+    let service = Inner::default().behind(&layer);
+    for request in [request_of("alice"), common::http::request("/")] {
+        let response = service.send(request).await;
+        assert!(!response.headers().contains_key("x-ratelimit-limit"));
+        let policies = list(response.headers(), "ratelimit-policy");
+        assert_eq!(member(&policies, 0).0, "all");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
     let layer = RateLimitLayer::new(limiter, KEY, NoKey::Refuse(StatusCode::FORBIDDEN))

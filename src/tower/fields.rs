@@ -7,7 +7,7 @@ use sfv::{Integer, KeyRef, ListSerializer};
 
 use crate::decision::{Decision, QuotaDecision};
 use crate::policy::Policy;
-use crate::tower::names::Names;
+use crate::tower::names::{self, Names};
 use crate::tower::refusal::{Refusal, whole_seconds};
 
 static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -31,33 +31,41 @@ pub enum IetfDraft {
     Draft11,
 }
 
-/// Which fields a layer writes.
+/// Which fields a layer writes of the decisions under a policy.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<const N: usize> {
     pub(super) x_ratelimit: bool,
-    /// The draft, and the field that is the same in every response.
+    /// The draft, and the field of it that is the same in every response.
     ietf: Option<(IetfDraft, HeaderValue)>,
-    pub(super) names: Names<N>,
+    names: Names<N>,
+    policy: Policy<N>,
 }
 
 impl<const N: usize> Fields<N> {
-    pub(super) fn new(names: Names<N>) -> Fields<N> {
+    pub(super) fn new(policy: &Policy<N>) -> Fields<N> {
         Fields {
             x_ratelimit: true,
             ietf: None,
-            names,
+            names: names::of_policy(policy),
+            policy: *policy,
         }
     }
 
-    pub(super) fn set_names(&mut self, names: Names<N>, policy: &Policy<N>) {
+    pub(super) fn names(&self) -> &Names<N> {
+        &self.names
+    }
+
+    pub(super) fn set_names(&mut self, names: Names<N>) {
         self.names = names;
         if let Some((draft, _)) = self.ietf {
-            self.set_ietf(draft, policy);
+            self.set_ietf(draft);
         }
     }
 
-    pub(super) fn set_ietf(&mut self, draft: IetfDraft, policy: &Policy<N>) {
-        let field = ietf_policy(policy, &self.names);
+    pub(super) fn set_ietf(&mut self, draft: IetfDraft) {
+        let field = match draft {
+            IetfDraft::Draft11 => ietf_policy(&self.policy, &self.names),
+        };
         self.ietf = field.map(|field| (draft, field));
     }
 

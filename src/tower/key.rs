@@ -215,6 +215,9 @@ pub struct Header {
     max_len: usize,
 }
 
+/// Longer than API keys, tokens and names are wont to be.
+const MAX_LEN: usize = 256;
+
 impl Header {
     /// The header of this name, which is in lower case.
     ///
@@ -225,7 +228,7 @@ impl Header {
     pub const fn from_static(name: &'static str) -> Header {
         Header {
             name: HeaderName::from_static(name),
-            max_len: 256,
+            max_len: MAX_LEN,
         }
     }
 
@@ -240,7 +243,7 @@ impl From<HeaderName> for Header {
     fn from(name: HeaderName) -> Header {
         Header {
             name,
-            ..Header::from_static("x")
+            max_len: MAX_LEN,
         }
     }
 }

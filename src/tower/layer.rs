@@ -10,12 +10,12 @@ use crate::limiter::RateLimiter;
 use crate::sync::Arc;
 use crate::tower::answer::{AnswerWith, Text};
 use crate::tower::error::InvalidSetting;
-use crate::tower::fields::{Fields, IetfDraft};
+use crate::tower::fields::IetfDraft;
 use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
 use crate::tower::names;
 use crate::tower::refusal::Refusal;
-use crate::tower::rules::{NoKey, Rules};
+use crate::tower::rules::{Limit, NoKey, Rules};
 use crate::tower::service::RateLimit;
 
 /// Limits the requests to a service, by a key of each request.
@@ -65,16 +65,14 @@ where
         key: K,
         no_key: NoKey<N>,
     ) -> RateLimitLayer<K, N, Text, S> {
-        let fields = Fields::new(names::of_policy(limiter.policy()));
         RateLimitLayer {
             rules: Rules {
-                limiter,
+                limit: Limit::new(limiter),
                 key: Arc::new(key),
-                no_key,
+                keyless: no_key.into(),
                 exempt: None,
                 cost: None,
                 answer: Arc::new(Text),
-                fields: Arc::new(fields),
                 shows_decision: false,
                 #[cfg(feature = "tracing")]
                 logged_key: None,
@@ -116,26 +114,24 @@ where
     /// [`Grpc`](super::Grpc), or an [`Answer`](super::Answer) of your own.
     pub fn answer<T>(self, answer: T) -> RateLimitLayer<K, N, T, S> {
         let Rules {
-            limiter,
+            limit,
             key,
-            no_key,
+            keyless,
             exempt,
             cost,
             answer: _,
-            fields,
             shows_decision,
             #[cfg(feature = "tracing")]
             logged_key,
         } = self.rules;
         RateLimitLayer {
             rules: Rules {
-                limiter,
+                limit,
                 key,
-                no_key,
+                keyless,
                 exempt,
                 cost,
                 answer: Arc::new(answer),
-                fields,
                 shows_decision,
                 #[cfg(feature = "tracing")]
                 logged_key,
@@ -166,14 +162,13 @@ where
 
     /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
     pub fn without_x_ratelimit(mut self) -> RateLimitLayer<K, N, A, S> {
-        Arc::make_mut(&mut self.rules.fields).x_ratelimit = false;
+        self.rules.set_fields(|fields| fields.x_ratelimit = false);
         self
     }
 
     /// Adds the fields `RateLimit-Policy` and `RateLimit` as this `draft` has them.
     pub fn ietf_fields(mut self, draft: IetfDraft) -> RateLimitLayer<K, N, A, S> {
-        let fields = Arc::make_mut(&mut self.rules.fields);
-        fields.set_ietf(draft, self.rules.limiter.policy());
+        self.rules.set_fields(|fields| fields.set_ietf(draft));
         self
     }
 
@@ -191,8 +186,8 @@ where
         quotas: [T; N],
     ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
         let names = names::chosen(quotas.map(Into::into))?;
-        let fields = Arc::make_mut(&mut self.rules.fields);
-        fields.set_names(names, self.rules.limiter.policy());
+        self.rules
+            .set_fields(|fields| fields.set_names(names.clone()));
         Ok(self)
     }
 

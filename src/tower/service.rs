@@ -57,13 +57,13 @@ where
                 future: self.inner.call(request),
                 fields: None,
             },
-            Verdict::Allowed(decision) => {
+            Verdict::Allowed(decision, fields) => {
                 if rules.shows_decision {
                     request.extensions_mut().insert(decision);
                 }
                 Step::Passed {
-                    fields: Some(rules.fields.of(&decision)),
                     future: self.inner.call(request),
+                    fields: Some(fields),
                 }
             }
             Verdict::Refused(response) => Step::Refused {
