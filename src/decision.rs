@@ -235,3 +235,23 @@ impl fmt::Debug for QuotaDecision {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::Bucket;
+    use crate::quota::Quota;
+
+    /// The machine's clock may step back by less than its lag, and the debt is then above the burst.
+    #[test]
+    fn nothing_is_there_at_once_even_if_the_debt_is_above_the_burst() {
+        let bucket = Bucket::new(&Quota::per_second(1_000_000_000).burst(5));
+        let word = 105; // as of 100 ns
+        let decision = Decision::new([bucket.reading(word, 99)], 0, true);
+        assert_eq!(decision.retry_after(), None);
+        let [quota] = decision.quotas();
+        assert_eq!(quota.available_after(0), Some(Duration::ZERO));
+        assert_eq!(quota.available_after(1), Some(Duration::from_nanos(2)));
+        assert_eq!(quota.remaining(), 0);
+    }
+}

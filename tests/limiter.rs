@@ -13,6 +13,25 @@ use common::cases::{
 use common::oracle::{Oracle, answer};
 use tollgate::{Clock, Decision, ManualClock, Policy, Quota, RateLimiter};
 
+#[test]
+fn available_after_is_what_a_check_of_so_many_would_have_to_wait() {
+    let policy = [quota(7, MINUTE, 9), quota(60, HOUR, 20)];
+    let (limiter, time) = by_hand(policy);
+    for (spent, elapsed) in [(9, 0), (0, SECOND), (1, 8 * SECOND), (0, 40 * SECOND)] {
+        time.advance(elapsed);
+        assert!(limiter.check_n(&0, spent).is_allowed());
+        let now = limiter.peek_n(&0, 0);
+        for n in 0..=21 {
+            let asked = limiter.peek_n(&0, n);
+            for (quota, asked) in now.quotas().iter().zip(asked.quotas()) {
+                let expected = asked.retry_after().unwrap_or_default();
+                let expected = (!asked.is_never()).then_some(expected);
+                assert_eq!(quota.available_after(n), expected, "{n}");
+            }
+        }
+    }
+}
+
 /// Of quotas whose unit takes whole ns, which are exact: long walks of every call.
 #[test]
 fn every_number_of_every_decision_is_the_models() {
