@@ -42,7 +42,7 @@
 //! # }
 //! ```
 //!
-//! The [limiter](crate::RateLimiter) decides, the [key](key) says whose bucket a request is charged
+//! The [limiter](crate::RateLimiter) decides, the [key] says whose bucket a request is charged
 //! to (and its page how to choose one, above all behind proxies), [`NoKey`] what becomes of a
 //! request without one, and an [`Answer`] what is said to a request that is refused.
 //!

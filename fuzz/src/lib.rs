@@ -1,5 +1,6 @@
 //! What the fuzz targets do, apart from the fuzzer: so that `cargo test` can run the seeds too.
 
+pub mod client_address;
 pub mod input;
 mod judge;
 pub mod operations;
@@ -29,6 +30,11 @@ mod tests {
             files += 1;
         }
         assert!(files > 0);
+    }
+
+    #[test]
+    fn every_seed_of_client_address_holds() {
+        corpus("client_address", crate::client_address::run);
     }
 
     #[test]

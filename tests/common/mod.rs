@@ -5,4 +5,6 @@ pub mod cases;
 #[cfg(feature = "tower")]
 pub mod http;
 pub mod oracle;
+#[cfg(feature = "tower")]
+pub mod sockets;
 pub mod strategies;
