@@ -104,8 +104,8 @@ impl<const N: usize> Decision<N> {
 
     /// The index, in the policy, of the quota that binds.
     ///
-    /// On a denial that is the quota with the longest wait, or one that can never be met; when
-    /// allowed, the one with the least remaining. Where that is equal, it is the one that takes
+    /// On a denial that is the quota with the longest wait, or of those that can never be met the
+    /// one with the smallest burst; when allowed, the one with the least remaining. Where that is equal, it is the one that takes
     /// longer to be full, then the slower one, then the one with the smaller burst: the order in
     /// the policy makes no difference.
     #[must_use]
@@ -214,8 +214,12 @@ impl QuotaDecision {
         let by_verdict = if allowed {
             other.remaining().cmp(&self.remaining())
         } else {
-            let never = self.is_never().cmp(&other.is_never());
-            never.then_with(|| self.retry_after().cmp(&other.retry_after()))
+            match (self.is_never(), other.is_never()) {
+                (true, true) => other.limit().cmp(&self.limit()),
+                (never, other_never) => never
+                    .cmp(&other_never)
+                    .then_with(|| self.retry_after().cmp(&other.retry_after())),
+            }
         };
         by_verdict
             .then_with(|| self.reset_after().cmp(&other.reset_after()))

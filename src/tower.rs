@@ -3,28 +3,42 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use axum::{Router, body::Body, http::{Request, StatusCode}, routing::{get, post}};
-//! use tollgate::tower::{Json, NoKey, RateLimitLayer, key::Header};
+//! use axum::body::Body;
+//! use axum::extract::Request;
+//! use axum::http::StatusCode;
+//! use axum::middleware::{self, Next};
+//! use axum::response::{IntoResponse, Response};
+//! use axum::{Router, routing::{get, post}};
+//! use tollgate::tower::{Json, NoKey, RateLimitLayer, key::Extension};
 //! use tollgate::{Quota, RateLimiter};
 //! use tower::ServiceExt;
+//!
+//! /// Whose request it is.
+//! #[derive(Clone, PartialEq, Eq, Hash)]
+//! struct User(&'static str);
+//!
+//! async fn authenticate(mut request: Request, next: Next) -> Response {
+//!     if request.headers().get("x-api-key").is_none_or(|key| key != "key-of-alice") {
+//!         return StatusCode::UNAUTHORIZED.into_response();
+//!     }
+//!     request.extensions_mut().insert(User("alice"));
+//!     next.run(request).await
+//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let limiter = Arc::new(RateLimiter::new(Quota::per_hour(2)));
-//! let layer = RateLimitLayer::new(
-//!     limiter,
-//!     Header::from_static("x-api-key"),
-//!     NoKey::Refuse(StatusCode::UNAUTHORIZED),
-//! )
-//! .exempt(|request| request.path() == "/health")
-//! .answer(Json);
+//! // A request that nobody has authenticated comes here only if the layers are in the wrong order.
+//! let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
+//! let limit = RateLimitLayer::new(limiter, Extension::<User>::new(), no_key).answer(Json);
 //!
 //! let app = Router::new()
 //!     .route("/check", post(|| async { "checked" }))
-//!     .route("/health", get(|| async { "well" }))
-//!     .layer(layer);
+//!     .layer(limit)
+//!     .layer(middleware::from_fn(authenticate)) // the last layer is the first to be asked
+//!     .route("/health", get(|| async { "well" })); // and what comes after it has none
 //!
-//! let check = || Request::post("/check").header("x-api-key", "alice").body(Body::empty());
+//! let check = || Request::post("/check").header("x-api-key", "key-of-alice").body(Body::empty());
 //! let first = app.clone().oneshot(check()?).await?;
 //! assert_eq!(first.status(), StatusCode::OK);
 //! assert_eq!(first.headers()["x-ratelimit-limit"], "2");
@@ -53,7 +67,7 @@
 //! | `Retry-After` | 429 | whole seconds until the same request passes, rounded up, never 0 |
 //! | `X-RateLimit-Limit` | every limited response | the burst of the quota that binds, in units |
 //! | `X-RateLimit-Remaining` | the same | the units that are left |
-//! | `X-RateLimit-Reset` | the same | whole seconds until the bucket is full, rounded up |
+//! | `X-RateLimit-Reset` | the same | whole seconds until every bucket is full, rounded up |
 //! | `RateLimit-Policy`, `RateLimit` | the same, if [asked for](RateLimitLayer::ietf_fields) | each quota by its name, as the named draft has it |
 //!
 //! All are the numbers of the one decision on the request. A request that costs more than a full
@@ -65,8 +79,10 @@
 //!
 //! # Where to put it
 //!
-//! After the authentication that finds the key, before any work. A layer on axum's `Router::layer`
-//! also limits what no route matches; one on `Router::route_layer` does not. Nested layers each
+//! After the authentication that finds the key, before any work. In axum the layer that is added
+//! last is asked first: the limit comes before the authentication in the code, or every request is
+//! without a key. `Router::layer` also limits what no route matches. `Router::route_layer` does not,
+//! but for a path that exists under another method. Several layers in front of each other each
 //! limit, and the fields are those of the innermost.
 //!
 //! gRPC services of tonic take the layer with [`Grpc`] as the answer.

@@ -15,7 +15,7 @@ const FLOORS: &[&str] = &[
 
 /// The same within the HTTP face: what each of its files may `use crate::tower::`.
 const TOWER_FLOORS: &[&str] = &[
-    "head", "error", "names", "refusal", "fields", "answer", "log", "key", "rules", "service",
+    "head", "error", "names", "key", "refusal", "fields", "answer", "log", "rules", "service",
     "layer",
 ];
 

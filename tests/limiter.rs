@@ -447,6 +447,13 @@ fn when_denied_the_quota_with_the_longest_wait_binds() {
         Quota::per_minute(1).burst(3),
     ];
     assert_eq!(binding(neither, denied(4)), 1, "the longer to be full");
+    // Of two that can never be met the smaller burst says what could be.
+    let (small, large) = (
+        Quota::per_second(10).burst(3),
+        Quota::per_minute(1).burst(4),
+    );
+    assert_eq!(binding([small, large], denied(5)), 0);
+    assert_eq!(binding([large, small], denied(5)), 1);
 }
 
 /// 1 a second and 1 in two: after 2, a second and 1 more, both are a second from the next.

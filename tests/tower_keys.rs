@@ -12,13 +12,26 @@ use std::{
 use common::http::{Inner, KEY, Limited, limiter, request, request_of};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use proptest::prelude::*;
-use tollgate::tower::key::{ClientAddress, Either, Extension, Header, RequestKey, from_fn};
+use tollgate::tower::key::{
+    ClientAddress, Either, Extension, Header, Keyless, RequestKey, from_fn,
+};
 use tollgate::tower::{Head, NoKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 
+type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
+
 /// The key of a request, as the limiter stores it.
-fn key<K: RequestKey>(key: &K, request: &Request<()>) -> Option<<K::Key as ToOwned>::Owned> {
+fn found<K: RequestKey>(key: &K, request: &Request<()>) -> Result<Stored<K>, Keyless> {
     key.key(&Head::from(request)).map(Cow::into_owned)
+}
+
+/// The key of a request, where that is absent otherwise.
+fn key<K: RequestKey>(key: &K, request: &Request<()>) -> Option<Stored<K>> {
+    match found(key, request) {
+        Ok(key) => Some(key),
+        Err(Keyless::Absent) => None,
+        Err(Keyless::Malformed) => panic!("malformed"),
+    }
 }
 
 fn with_header(name: &str, values: &[&[u8]]) -> Request<()> {
@@ -34,28 +47,107 @@ fn with_header(name: &str, values: &[&[u8]]) -> Request<()> {
 /// Case 44.
 #[test]
 fn a_header_is_a_key_only_if_there_is_no_doubt_about_it() {
-    let key_of = |values: &[&[u8]]| key(&KEY, &with_header("x-api-key", values));
-    assert_eq!(key_of(&[b"alice"]).as_deref(), Some("alice"));
-    assert_eq!(key_of(&["größe".as_bytes()]).as_deref(), Some("größe"));
-    assert_eq!(key_of(&[b"a b, c"]).as_deref(), Some("a b, c"));
-    assert_eq!(key_of(&[]), None);
-    assert_eq!(key_of(&[b""]), None);
-    assert_eq!(key_of(&[b"\xff\xfe"]), None);
+    let key_of = |values: &[&[u8]]| found(&KEY, &with_header("x-api-key", values));
+    let is = |key: &str| Ok(key.to_owned());
+    assert_eq!(key_of(&[b"alice"]), is("alice"));
+    assert_eq!(key_of(&["größe".as_bytes()]), is("größe"));
+    assert_eq!(key_of(&[b"a b, c"]), is("a b, c"));
+    // HTTP/1 servers cut spaces off, those of HTTP/2 do not: it is one key all the same.
+    for spaced in [&b" alice"[..], b"alice ", b"\talice\t "] {
+        assert_eq!(key_of(&[spaced]), is("alice"));
+    }
+    assert_eq!(key_of(&[]), Err(Keyless::Absent));
+    assert_eq!(key_of(&[b""]), Err(Keyless::Malformed));
+    assert_eq!(key_of(&[b" "]), Err(Keyless::Malformed));
+    assert_eq!(key_of(&[b"\xff\xfe"]), Err(Keyless::Malformed));
     // The service behind might go by another of them.
-    assert_eq!(key_of(&[b"alice", b"bob"]), None);
-    assert_eq!(key_of(&[b"alice", b"alice"]), None);
+    assert_eq!(key_of(&[b"alice", b"bob"]), Err(Keyless::Malformed));
+    assert_eq!(key_of(&[b"alice", b"alice"]), Err(Keyless::Malformed));
     // Or a stranger could fill the table with long ones.
-    assert_eq!(key_of(&[&[b'a'; 256]]), Some("a".repeat(256)));
-    assert_eq!(key_of(&[&[b'a'; 257]]), None);
+    assert_eq!(key_of(&[&[b'a'; 256]]), is(&"a".repeat(256)));
+    assert_eq!(key_of(&[&[b'a'; 257]]), Err(Keyless::Malformed));
     let short = Header::from_static("x-api-key").max_len(5);
-    assert_eq!(key(&short, &request_of("alice")).as_deref(), Some("alice"));
-    assert_eq!(key(&short, &request_of("alicia")), None);
-    let named = Header::from(HeaderName::from_static("x-other"));
+    assert_eq!(found(&short, &request_of("alice")), is("alice"));
     assert_eq!(
-        key(&named, &with_header("X-Other", &[b"7"])).as_deref(),
-        Some("7")
+        found(&short, &request_of("alicia")),
+        Err(Keyless::Malformed)
     );
-    assert_eq!(key(&named, &with_header("x-other", &[&[b'a'; 257]])), None);
+    let named = Header::from(HeaderName::from_static("x-other"));
+    assert_eq!(found(&named, &with_header("X-Other", &[b"7"])), is("7"));
+    let long = with_header("x-other", &[&[b'a'; 257]]);
+    assert_eq!(found(&named, &long), Err(Keyless::Malformed));
+}
+
+/// Case 46. What is borrowed is looked up as it is: only a key that is stored is copied.
+#[test]
+fn a_header_and_an_extension_are_asked_for_without_a_copy() {
+    let request = request_of("alice");
+    let key = KEY.key(&Head::from(&request));
+    assert!(matches!(key, Ok(Cow::Borrowed("alice"))));
+    let request = request_with("of a user".to_owned());
+    let key = Extension::<String>::new();
+    assert!(matches!(
+        key.key(&Head::from(&request)),
+        Ok(Cow::Borrowed(_))
+    ));
+}
+
+/// Whoever spoils his key must not get rid of his limit, nor come by another.
+#[tokio::test]
+async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
+    let spoilt = || with_header("x-api-key", &[b"alice", b"x"]);
+    let (strangers, _clock) = limiter(Quota::per_minute(100));
+    for (rule, status, of_the_absent) in [
+        (NoKey::LetThrough, 400, 200),
+        (NoKey::Share(strangers.clone()), 400, 200),
+        (NoKey::Refuse(StatusCode::FORBIDDEN), 403, 403),
+    ] {
+        let inner = Inner::default();
+        let (limiter, _clock) = limiter(Quota::per_minute(1));
+        let layer = RateLimitLayer::new(limiter.clone(), KEY, rule);
+        let response = inner.behind(&layer).send(spoilt()).await;
+        assert_eq!(response.status(), status);
+        assert!(response.body().contains("malformed"), "{}", response.body());
+        assert_eq!(inner.calls(), 0);
+        assert!(limiter.is_empty());
+        let response = inner.behind(&layer).send(request("/")).await;
+        assert_eq!(response.status(), of_the_absent);
+    }
+    assert_eq!(strangers.peek(&()).remaining(), 99);
+
+    let anybody = from_fn(|_| Some(()));
+    assert_eq!(found(&KEY.or(anybody), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(
+        found(&KEY.or(anybody).or(anybody), &spoilt()),
+        Err(Keyless::Malformed)
+    );
+    let nobody = from_fn(|_| None::<()>);
+    assert_eq!(found(&KEY.and(nobody), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(found(&nobody.and(KEY), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(
+        found(&nobody.and(KEY), &request_of("alice")),
+        Err(Keyless::Absent)
+    );
+    assert_eq!(
+        found(&KEY.and(anybody), &request("/")),
+        Err(Keyless::Absent)
+    );
+    assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(Keyless::Malformed));
+}
+
+#[test]
+fn a_key_may_be_chosen_when_the_service_starts() {
+    for is_trusting in [true, false] {
+        let key: Box<dyn RequestKey<Key = str> + Send + Sync> = if is_trusting {
+            Box::new(Header::from_static("x-other"))
+        } else {
+            Box::new(KEY)
+        };
+        let found = found(&key, &request_of("alice"));
+        assert_eq!(found.is_ok(), !is_trusting);
+        let (limiter, _clock) = limiter(Quota::per_minute(1));
+        _ = RateLimitLayer::new(limiter, key, NoKey::LetThrough);
+    }
 }
 
 /// Case 44, through the layer: garbage is answered by the rule, and nothing of it is stored.
@@ -560,8 +652,7 @@ fn client_address() -> impl Strategy<Value = IpAddr> {
     })
 }
 
-/// Case 46, of the layer: a header's key asks without becoming a `String`, and an address is a
-/// value. What is stored is what a limiter without a layer would store.
+/// What is stored is what a limiter without a layer would store.
 #[tokio::test]
 async fn the_limiter_can_be_asked_beside_the_layer() {
     let limiter = std::sync::Arc::new(RateLimiter::<String>::new(Quota::per_hour(2)));

@@ -7,6 +7,7 @@ mod common;
 use std::{
     convert::Infallible,
     future::{Future, Ready, pending, ready},
+    panic::catch_unwind,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -403,15 +404,76 @@ async fn any_body_that_is_made_from_a_text_will_do() {
 #[tokio::test]
 async fn no_form_of_a_layer_shows_a_key() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(limiter, KEY, REFUSED);
+    let (shared, _clock) = crate::limiter(Quota::per_minute(1));
+    let rule = NoKey::Share(shared);
+    let shown = format!("{rule:?}");
+    let layer = RateLimitLayer::new(limiter, KEY, rule);
     let service = layer.layer(service_fn(|_: Request<()>| {
         ready(Ok::<_, Infallible>(Response::new(String::new())))
     }));
     _ = service.clone().oneshot(request_of("secret")).await;
     let refused = service.clone().oneshot(request_of("secret")).await.unwrap();
     assert_eq!(refused.status(), 429);
-    for text in [format!("{layer:?}"), format!("{refused:?}")] {
+    for text in [shown, format!("{layer:?}"), format!("{refused:?}")] {
         assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+/// RFC 9110, 9.3.2. Not every server cuts the content off.
+#[tokio::test]
+async fn an_answer_to_head_has_the_length_of_its_content_and_not_the_content() {
+    let (limiter, _clock) = limiter(Quota::per_minute(1));
+    let inner = Inner::default();
+    let layer = RateLimitLayer::new(limiter, KEY, REFUSED);
+    let head = || {
+        let mut request = request_of("alice");
+        *request.method_mut() = Method::HEAD;
+        request
+    };
+    assert_eq!(inner.behind(&layer).send(head()).await.status(), 200);
+    let got = inner.behind(&layer).send(request_of("alice")).await;
+    let asked = inner.behind(&layer).send(head()).await;
+    assert_eq!(asked.status(), 429);
+    assert_eq!(asked.body(), "");
+    assert_eq!(
+        number(asked.headers(), "content-length") as usize,
+        got.body().len()
+    );
+    assert_eq!(
+        field(asked.headers(), "retry-after"),
+        field(got.headers(), "retry-after")
+    );
+}
+
+#[tokio::test]
+async fn an_answer_may_be_chosen_when_the_service_starts() {
+    for (is_json, content_type) in [
+        (true, "application/json"),
+        (false, "text/plain; charset=utf-8"),
+    ] {
+        let answer: Box<dyn tollgate::tower::Answer<String> + Send + Sync> = if is_json {
+            Box::new(Json)
+        } else {
+            Box::new(Text)
+        };
+        let (limiter, _clock) = limiter(Quota::per_minute(1));
+        let layer = RateLimitLayer::new(limiter, KEY, REFUSED).answer(answer);
+        let refused = Inner::default().behind(&layer).send(request("/")).await;
+        assert_eq!(field(refused.headers(), "content-type"), content_type);
+    }
+}
+
+#[test]
+fn a_refusal_has_the_status_of_one() {
+    for status in [100, 200, 304, 600] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let (limiter, _clock) = limiter::<String, 1>(Quota::per_minute(1));
+        let layer = catch_unwind(|| RateLimitLayer::new(limiter, KEY, NoKey::Refuse(status)));
+        let panic = layer.unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        let expected =
+            format!("found {status} as the status of a refusal, expected one of 4xx or 5xx");
+        assert_eq!(*message, expected);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::decision::Decision;
 use crate::tower::refusal::Refusal;
 
 /// Answers what the layer refuses, with a body of type `B`.
@@ -12,9 +13,36 @@ use crate::tower::refusal::Refusal;
 /// The ready-made ones are [`Text`], [`Json`], [`Problem`] and [`Grpc`]; any function is one by
 /// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). The layer adds `Retry-After`
 /// and the fields of the limit to whatever is answered, but for those that are there.
+///
+/// Those with a text work with bodies that are made from a `String`: axum's `Body`, `Full<Bytes>`,
+/// `String`. For another, such as a `BoxBody`, a function turns one into the other:
+///
+/// ```
+/// # use std::sync::Arc;
+/// use bytes::Bytes;
+/// use http::Response;
+/// use http_body_util::{Full, combinators::BoxBody};
+/// use tollgate::tower::{Answer, Json, NoKey, RateLimitLayer, key::Extension};
+/// # use tollgate::{Quota, RateLimiter};
+/// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+///
+/// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+///     .answer_with(|refusal| {
+///         let answer: Response<Full<Bytes>> = Json.answer(refusal);
+///         answer.map(BoxBody::new)
+///     });
+/// # let _ = layer;
+/// ```
 pub trait Answer<B, const N: usize = 1> {
     /// The answer to a request that is refused.
     fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B>;
+}
+
+/// An answer that is chosen when the service starts.
+impl<B, const N: usize, T: Answer<B, N> + ?Sized> Answer<B, N> for Box<T> {
+    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
+        (**self).answer(refusal)
+    }
 }
 
 /// Plain text: `Too Many Requests: rate limit exceeded; retry after 3 s`.
@@ -29,7 +57,7 @@ impl<B: From<String>, const N: usize> Answer<B, N> for Text {
             Some(seconds) => format!("{reason}: {refusal}; retry after {seconds} s\n"),
             None => format!("{reason}: {refusal}\n"),
         };
-        response(status, "text/plain; charset=utf-8", text)
+        response(refusal, "text/plain; charset=utf-8", text)
     }
 }
 
@@ -41,11 +69,7 @@ pub struct Json;
 
 impl<B: From<String>, const N: usize> Answer<B, N> for Json {
     fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
-        response(
-            refusal.status(),
-            "application/json",
-            json(&Details(refusal)),
-        )
+        response(refusal, "application/json", json(&Details(refusal)))
     }
 }
 
@@ -64,16 +88,16 @@ impl<const N: usize> Serialize for Details<'_, N> {
 
 /// `application/problem+json` (RFC 9457).
 ///
-/// A denial is of the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11, with the
-/// names of the quotas that do not allow the request: `"violated-policies":["hour"]`. A request
-/// without a key is of no registered type.
+/// What may pass later is of the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11;
+/// what never can, and a request without a key, are of no registered type (`about:blank`). A denial
+/// names the quotas that do not allow the request: `"violated-policies":["hour"]`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Problem;
 
 impl<B: From<String>, const N: usize> Answer<B, N> for Problem {
     fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
         let text = json(&ProblemDetails(refusal));
-        response(refusal.status(), "application/problem+json", text)
+        response(refusal, "application/problem+json", text)
     }
 }
 
@@ -82,7 +106,7 @@ struct ProblemDetails<'a, const N: usize>(&'a Refusal<'a, N>);
 impl<const N: usize> Serialize for ProblemDetails<'_, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let refusal = self.0;
-        let (kind, title) = if refusal.decision().is_some() {
+        let (kind, title) = if refusal.retry_after_seconds().is_some() {
             let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
             (kind, "Quota exceeded")
         } else {
@@ -102,10 +126,11 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
     }
 }
 
-/// gRPC: status `RESOURCE_EXHAUSTED`, over HTTP 200 and with no body, as gRPC wants it.
+/// gRPC: a status of its own over HTTP 200 and with no body, as gRPC wants it.
 ///
-/// A request without a key gets the gRPC status that its HTTP status stands for. Clients that retry
-/// are told when by `grpc-retry-pushback-ms`, or not to.
+/// What may pass later is `RESOURCE_EXHAUSTED`, and what never can `INVALID_ARGUMENT`. A request
+/// without a key has the code to which google.rpc.Code assigns its HTTP status. Clients that retry
+/// by themselves are told when by `grpc-retry-pushback-ms`.
 ///
 /// It works with every body that has a default, as tonic's, which is the empty one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,38 +144,34 @@ impl<B: Default, const N: usize> Answer<B, N> for Grpc {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/grpc"),
         );
-        headers.insert("grpc-status", HeaderValue::from(grpc_status(refusal)));
+        let code = grpc_code(refusal.status());
+        headers.insert("grpc-status", HeaderValue::from(code));
         // Of the characters in a refusal's text none needs to be escaped: they are ASCII without %.
         if let Ok(message) = HeaderValue::try_from(refusal.to_string()) {
             headers.insert("grpc-message", message);
         }
-        if let Some(decision) = refusal.decision() {
-            // What is no number of ms, such as -1, means: do not try again.
-            let pushback = match decision.retry_after() {
-                Some(wait) => HeaderValue::from(
-                    i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
-                ),
-                None => HeaderValue::from_static("-1"),
-            };
-            headers.insert("grpc-retry-pushback-ms", pushback);
+        if let Some(wait) = refusal.decision().and_then(Decision::retry_after) {
+            // Beyond what a client can wait for, it is told not to try again, which -1 says.
+            let pushback = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(-1);
+            headers.insert("grpc-retry-pushback-ms", HeaderValue::from(pushback));
         }
         response
     }
 }
 
-/// The status codes of gRPC, by what an HTTP status says of a request.
-fn grpc_status<const N: usize>(refusal: &Refusal<'_, N>) -> u16 {
-    if refusal.decision().is_some() {
-        return 8; // RESOURCE_EXHAUSTED
-    }
-    match refusal.status() {
-        StatusCode::BAD_REQUEST => 3,          // INVALID_ARGUMENT
-        StatusCode::NOT_FOUND => 5,            // NOT_FOUND
-        StatusCode::FORBIDDEN => 7,            // PERMISSION_DENIED
-        StatusCode::TOO_MANY_REQUESTS => 8,    // RESOURCE_EXHAUSTED
-        StatusCode::SERVICE_UNAVAILABLE => 14, // UNAVAILABLE
-        StatusCode::UNAUTHORIZED => 16,        // UNAUTHENTICATED
-        _ => 2,                                // UNKNOWN
+fn grpc_code(status: StatusCode) -> u16 {
+    match status {
+        StatusCode::BAD_REQUEST => 3,            // INVALID_ARGUMENT
+        StatusCode::GATEWAY_TIMEOUT => 4,        // DEADLINE_EXCEEDED
+        StatusCode::NOT_FOUND => 5,              // NOT_FOUND
+        StatusCode::FORBIDDEN => 7,              // PERMISSION_DENIED
+        StatusCode::TOO_MANY_REQUESTS => 8,      // RESOURCE_EXHAUSTED
+        StatusCode::CONFLICT => 10,              // ABORTED
+        StatusCode::NOT_IMPLEMENTED => 12,       // UNIMPLEMENTED
+        StatusCode::INTERNAL_SERVER_ERROR => 13, // INTERNAL
+        StatusCode::SERVICE_UNAVAILABLE => 14,   // UNAVAILABLE
+        StatusCode::UNAUTHORIZED => 16,          // UNAUTHENTICATED
+        _ => 2,                                  // UNKNOWN
     }
 }
 
@@ -173,16 +194,25 @@ impl<F> fmt::Debug for AnswerWith<F> {
     }
 }
 
-fn response<B: From<String>>(
-    status: StatusCode,
+fn response<B: From<String>, const N: usize>(
+    refusal: &Refusal<'_, N>,
     content_type: &'static str,
     text: String,
 ) -> Response<B> {
+    // An answer to HEAD says how long its content is, and must not have it (RFC 9110, 9.3.2). Not
+    // every server sees to that.
+    let (text, length) = if refusal.request().method == Method::HEAD {
+        (String::new(), Some(text.len()))
+    } else {
+        (text, None)
+    };
     let mut response = Response::new(B::from(text));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
     response
 }
 

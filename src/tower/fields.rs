@@ -26,8 +26,8 @@ pub enum IetfDraft {
     /// `RateLimit-Policy` has each quota as it was set: its units `q`, and its period `w` in
     /// seconds if that is whole. `RateLimit` has the units `r` that each bucket holds, and in `t`
     /// the seconds within which no more than those can be used: those in which as many are earned,
-    /// or in which the first one is if there are none, rounded up. On a denial it is not longer
-    /// than `Retry-After`.
+    /// or in which the first one is if there are none, rounded up. For a quota that has denied the
+    /// request it is not longer than `Retry-After`.
     Draft11,
 }
 
@@ -159,8 +159,11 @@ fn ietf_limit<const N: usize>(decision: &Decision<N>, names: &Names<N>) -> Optio
     let retry_after = decision.retry_after();
     let mut list = ListSerializer::new();
     for (quota, name) in decision.quotas().iter().zip(names) {
-        let window = effective_window(quota);
-        let window = retry_after.map_or(window, |wait| window.min(wait));
+        let window = match (quota.retry_after(), retry_after) {
+            // Whoever asked for more than there is may try again before that much is earned.
+            (Some(_), Some(wait)) => effective_window(quota).min(wait),
+            _ => effective_window(quota),
+        };
         let item = list.bare_item(name.as_structured());
         _ = item
             .parameter(AVAILABLE, integer(quota.remaining()))

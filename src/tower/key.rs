@@ -47,7 +47,9 @@
 //! - **An IPv6 client owns at least a /64**, and can send each request from another address in it.
 //!   Addresses are therefore grouped by their first 64 bits; providers that hand out a /56 or a /48
 //!   call for [less](ClientAddress::ipv6_prefix). An IPv4 address that is written as IPv6
-//!   (`::ffff:203.0.113.7`, as a dual-stack socket reports it) is the IPv4 address.
+//!   (`::ffff:203.0.113.7`, as a dual-stack socket reports it) is the IPv4 address. Two networks of
+//!   strangers stay in one group: addresses that a translator makes of IPv4 ones (`64:ff9b::/96`),
+//!   and link-local ones (`fe80::/64`). Where those reach a service, say a prefix of 128.
 //!
 //! # Where the peer's address comes from
 //!
@@ -90,7 +92,7 @@ pub use combine::{And, Either, Or};
 ///
 /// ```
 /// use std::borrow::Cow;
-/// use tollgate::tower::{Head, key::RequestKey};
+/// use tollgate::tower::{Head, key::{Keyless, RequestKey}};
 ///
 /// /// The first label of the host: tenants have a name each.
 /// struct Tenant;
@@ -98,9 +100,11 @@ pub use combine::{And, Either, Or};
 /// impl RequestKey for Tenant {
 ///     type Key = str;
 ///
-///     fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, str>> {
-///         let host = request.headers.get("host")?.to_str().ok()?;
-///         host.split_once('.').map(|(tenant, _)| Cow::Borrowed(tenant))
+///     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, str>, Keyless> {
+///         let host = request.headers.get("host").ok_or(Keyless::Absent)?;
+///         let host = host.to_str().map_err(|_| Keyless::Malformed)?;
+///         let (tenant, _) = host.split_once('.').ok_or(Keyless::Malformed)?;
+///         Ok(Cow::Borrowed(tenant))
 ///     }
 /// }
 ///
@@ -112,8 +116,13 @@ pub trait RequestKey {
     /// what is `Clone` as itself.
     type Key: Hash + Eq + ToOwned<Owned: Hash + Eq + Clone> + ?Sized;
 
-    /// The key of `request`, or `None` if it has none.
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, Self::Key>>;
+    /// The key of `request`.
+    ///
+    /// # Errors
+    ///
+    /// Why it has none. What is sent but cannot be taken for a key is [`Keyless::Malformed`], never
+    /// [`Keyless::Absent`], which may be let through.
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless>;
 
     /// Limits by this and `other` together: each pair has a bucket of its own. A request that lacks
     /// one of them has no key.
@@ -124,7 +133,8 @@ pub trait RequestKey {
         And::new(self, other)
     }
 
-    /// Limits by this, or by `other` if a request has no key of this kind.
+    /// Limits by this, or by `other` if a request has no key of this kind. One whose key of this
+    /// kind is malformed has none of the other either: whoever spoils his key does not get another.
     ///
     /// ```
     /// use tollgate::tower::{Head, key::{Either, Header, RequestKey, from_fn}};
@@ -142,10 +152,32 @@ pub trait RequestKey {
     }
 }
 
+/// Why a request has no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keyless {
+    /// There is nothing that could be one: [`NoKey`](super::NoKey) says what becomes of the request.
+    Absent,
+    /// There is something that cannot be taken for one. The request is refused, whatever is to
+    /// become of those without a key: it must not be worth anybody's while to spoil his own.
+    Malformed,
+}
+
+/// A key that is chosen when the service starts.
+impl<T: RequestKey + ?Sized> RequestKey for Box<T> {
+    type Key = T::Key;
+
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T::Key>, Keyless> {
+        (**self).key(request)
+    }
+}
+
 /// What a limiter stores for the keys that `K` finds.
 pub(super) type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
 
 /// Limits by a request extension: what an authentication layer left. This is the normal case.
+///
+/// Where that layer turns away whom it does not know, a request without the extension means that
+/// the layers are in the wrong order: refuse it.
 ///
 /// ```
 /// use tollgate::tower::{Head, key::{Extension, RequestKey}};
@@ -170,8 +202,9 @@ impl<T> Extension<T> {
 impl<T: Hash + Eq + Clone + Send + Sync + 'static> RequestKey for Extension<T> {
     type Key = T;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, T>> {
-        request.extensions.get().map(Cow::Borrowed)
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, Keyless> {
+        let extension = request.extensions.get().ok_or(Keyless::Absent)?;
+        Ok(Cow::Borrowed(extension))
     }
 }
 
@@ -198,10 +231,13 @@ impl<T> fmt::Debug for Extension<T> {
 /// Limits by the value of a header, as it was sent. Anybody can send any: see
 /// [above](self#choosing-a-key).
 ///
-/// A request has no key if the header is missing, is sent more than once (whoever reads it
-/// otherwise might read another line), is empty, is not UTF-8, or is longer than
-/// [`max_len`](Header::max_len), so that strangers cannot fill memory with long keys. It asks
-/// without allocating.
+/// The key is malformed if the header is sent more than once (whoever reads it otherwise might read
+/// another line), is empty, is not UTF-8, or is longer than [`max_len`](Header::max_len), so that
+/// strangers cannot fill memory with long keys. Spaces and tabs around it are none of it.
+///
+/// Two spellings are two keys. Where whoever checks the header is laxer than that, one client has
+/// several buckets: `Authorization: Bearer t` and `bearer  t` are the same credentials. Limit by
+/// what the check has found, with [`Extension`].
 ///
 /// ```
 /// use tollgate::tower::{Head, key::{Header, RequestKey}};
@@ -215,7 +251,6 @@ pub struct Header {
     max_len: usize,
 }
 
-/// Longer than API keys, tokens and names are wont to be.
 const MAX_LEN: usize = 256;
 
 impl Header {
@@ -232,7 +267,8 @@ impl Header {
         }
     }
 
-    /// The longest value that is a key, in bytes: 256 if not said.
+    /// The longest value that is a key, in bytes: 256 if not said, which API keys and names seldom
+    /// reach, and signed tokens do.
     #[must_use]
     pub fn max_len(self, max_len: usize) -> Header {
         Header { max_len, ..self }
@@ -251,17 +287,20 @@ impl From<HeaderName> for Header {
 impl RequestKey for Header {
     type Key = str;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, str>> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, str>, Keyless> {
         let mut lines = request.headers.get_all(&self.name).iter();
-        let value = lines.next()?.as_bytes();
+        let line = lines.next().ok_or(Keyless::Absent)?;
+        let value = std::str::from_utf8(line.as_bytes()).map_err(|_| Keyless::Malformed)?;
+        // HTTP/1 servers cut these off, and those of HTTP/2 need not.
+        let value = value.trim_matches([' ', '\t']);
         if lines.next().is_some() || value.is_empty() || value.len() > self.max_len {
-            return None;
+            return Err(Keyless::Malformed);
         }
-        std::str::from_utf8(value).ok().map(Cow::Borrowed)
+        Ok(Cow::Borrowed(value))
     }
 }
 
-/// Limits by whatever `find` returns.
+/// Limits by whatever `find` returns; where it returns `None`, the key is absent.
 ///
 /// ```
 /// use tollgate::tower::{Head, key::{RequestKey, from_fn}};
@@ -290,8 +329,8 @@ where
 {
     type Key = T;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, T>> {
-        (self.0)(request).map(Cow::Owned)
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, Keyless> {
+        (self.0)(request).map(Cow::Owned).ok_or(Keyless::Absent)
     }
 }
 

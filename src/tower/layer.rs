@@ -15,7 +15,7 @@ use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
 use crate::tower::names;
 use crate::tower::refusal::Refusal;
-use crate::tower::rules::{Limit, NoKey, Rules};
+use crate::tower::rules::{Announced, NoKey, Rules};
 use crate::tower::service::RateLimit;
 
 /// Limits the requests to a service, by a key of each request.
@@ -23,16 +23,17 @@ use crate::tower::service::RateLimit;
 /// ```
 /// use std::sync::Arc;
 /// use http::StatusCode;
-/// use tollgate::tower::{NoKey, RateLimitLayer, key::Header};
+/// use tollgate::tower::{NoKey, RateLimitLayer, key::Extension};
 /// use tollgate::{Quota, RateLimiter};
 ///
+/// /// What authentication leaves in the request's extensions.
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct ApiKey(String);
+///
 /// let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100).burst(10)));
-/// let layer = RateLimitLayer::new(
-///     limiter,
-///     Header::from_static("x-api-key"),
-///     NoKey::Refuse(StatusCode::UNAUTHORIZED),
-/// )
-/// .exempt(|request| ["/health", "/docs"].contains(&request.path()));
+/// let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
+/// let layer = RateLimitLayer::new(limiter, Extension::<ApiKey>::new(), no_key)
+///     .exempt(|request| ["/health", "/docs"].contains(&request.path()));
 /// # let _ = layer;
 /// ```
 ///
@@ -59,7 +60,11 @@ where
     /// plain [`Text`], and responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
     /// `X-RateLimit-Reset`: the [limit](crate::Decision::limit) and what
     /// [remains](crate::Decision::remaining) in units, and the whole seconds, rounded up, until
-    /// the bucket [is full](crate::Decision::reset_after).
+    /// every bucket [is full](crate::Decision::reset_after).
+    ///
+    /// # Panics
+    ///
+    /// If `no_key` refuses with a status that is none of 4xx and 5xx.
     pub fn new(
         limiter: Arc<RateLimiter<Stored<K>, N, S>>,
         key: K,
@@ -67,9 +72,9 @@ where
     ) -> RateLimitLayer<K, N, Text, S> {
         RateLimitLayer {
             rules: Rules {
-                limit: Limit::new(limiter),
+                keyed: Announced::new(limiter),
                 key: Arc::new(key),
-                keyless: no_key.into(),
+                no_key: no_key.into(),
                 exempt: None,
                 cost: None,
                 answer: Arc::new(Text),
@@ -114,9 +119,9 @@ where
     /// [`Grpc`](super::Grpc), or an [`Answer`](super::Answer) of your own.
     pub fn answer<T>(self, answer: T) -> RateLimitLayer<K, N, T, S> {
         let Rules {
-            limit,
+            keyed,
             key,
-            keyless,
+            no_key,
             exempt,
             cost,
             answer: _,
@@ -126,9 +131,9 @@ where
         } = self.rules;
         RateLimitLayer {
             rules: Rules {
-                limit,
+                keyed,
                 key,
-                keyless,
+                no_key,
                 exempt,
                 cost,
                 answer: Arc::new(answer),
@@ -143,9 +148,9 @@ where
     ///
     /// ```
     /// # use std::sync::Arc;
-    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Header}};
+    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
     /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
-    /// let layer = RateLimitLayer::new(limiter, Header::from_static("x-api-key"), NoKey::LetThrough)
+    /// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
     ///     .answer_with(|refusal| {
     ///         let mut response = http::Response::new(format!("slow down: {refusal}"));
     ///         *response.status_mut() = refusal.status();
@@ -173,7 +178,7 @@ where
     }
 
     /// Names the quotas of the policy, in its order, for the IETF's fields and
-    /// [`Problem`](super::Problem).
+    /// [`Problem`](super::Problem): those of [`NoKey::Share`]'s limiter too.
     ///
     /// If not said, each is named after its period: `minute`, `7 days`; quotas of equal periods
     /// after all that they are: `100/minute burst 10`.

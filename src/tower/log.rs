@@ -22,7 +22,7 @@ pub(super) fn refusal<const N: usize>(
         cost = refusal.cost(),
         quotas = ?quotas,
         retry_after_seconds = refusal.retry_after_seconds(),
-        key = key(),
+        key = key().map(tracing::field::display),
         "{refusal}"
     );
 }

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 
 use crate::decision::Decision;
+use crate::tower::head::Head;
+use crate::tower::key::Keyless;
 use crate::tower::names::Names;
 
 /// Why the layer refuses a request: what an [`Answer`](super::Answer) is made from.
@@ -14,12 +16,19 @@ use crate::tower::names::Names;
 /// - *not now*: status 429, and [`retry_after_seconds`](Refusal::retry_after_seconds);
 /// - *never*: the request costs more than a full bucket holds. Status 400 and no time to retry, as
 ///   429 would have clients try again, and waiting does not help;
-/// - *no key*: there is no [`decision`](Refusal::decision), and the status is the one that
-///   [`NoKey::Refuse`](super::NoKey::Refuse) says.
+/// - *no key*: there is no [`decision`](Refusal::decision), and the status is as
+///   [`NoKey`](super::NoKey) says.
 #[derive(Clone, Copy)]
 pub struct Refusal<'a, const N: usize = 1> {
+    request: &'a Head<'a>,
     status: StatusCode,
-    denied: Option<Denied<'a, N>>,
+    cause: Cause<'a, N>,
+}
+
+#[derive(Clone, Copy)]
+enum Cause<'a, const N: usize> {
+    Denied(Denied<'a, N>),
+    Keyless(Keyless),
 }
 
 #[derive(Clone, Copy)]
@@ -31,6 +40,7 @@ struct Denied<'a, const N: usize> {
 
 impl<'a, const N: usize> Refusal<'a, N> {
     pub(super) fn denied(
+        request: &'a Head<'a>,
         decision: &'a Decision<N>,
         cost: u64,
         names: &'a Names<N>,
@@ -40,19 +50,34 @@ impl<'a, const N: usize> Refusal<'a, N> {
         } else {
             StatusCode::TOO_MANY_REQUESTS
         };
-        let denied = Some(Denied {
+        let cause = Cause::Denied(Denied {
             decision,
             cost,
             names,
         });
-        Refusal { status, denied }
+        Refusal {
+            request,
+            status,
+            cause,
+        }
     }
 
-    pub(super) fn without_key(status: StatusCode) -> Refusal<'a, N> {
+    pub(super) fn without_key(
+        request: &'a Head<'a>,
+        why: Keyless,
+        status: StatusCode,
+    ) -> Refusal<'a, N> {
         Refusal {
+            request,
             status,
-            denied: None,
+            cause: Cause::Keyless(why),
         }
+    }
+
+    /// The request that is refused.
+    #[must_use]
+    pub fn request(&self) -> &'a Head<'a> {
+        self.request
     }
 
     /// The status that the ready-made answers have.
@@ -64,13 +89,13 @@ impl<'a, const N: usize> Refusal<'a, N> {
     /// The denial, or `None` if the request has no key.
     #[must_use]
     pub fn decision(&self) -> Option<&'a Decision<N>> {
-        self.denied.map(|denied| denied.decision)
+        self.denial().map(|denied| denied.decision)
     }
 
     /// The units that the request asked for; 0 if it has no key.
     #[must_use]
     pub fn cost(&self) -> u64 {
-        self.denied.map_or(0, |denied| denied.cost)
+        self.denial().map_or(0, |denied| denied.cost)
     }
 
     /// What `Retry-After` says: the decision's wait in whole seconds, rounded up, so never 0.
@@ -83,27 +108,39 @@ impl<'a, const N: usize> Refusal<'a, N> {
 
     /// The names of the quotas that do not allow the request, in the order of the policy.
     pub fn violated(&self) -> impl Iterator<Item = &'a str> {
-        self.denied.into_iter().flat_map(|denied| {
+        self.denial().into_iter().flat_map(|denied| {
             let quotas = denied.decision.quotas().iter().zip(denied.names);
             quotas
                 .filter(|(quota, _)| quota.is_never() || quota.retry_after().is_some())
                 .map(|(_, name)| name.as_str())
         })
     }
+
+    fn denial(&self) -> Option<Denied<'a, N>> {
+        match self.cause {
+            Cause::Denied(denied) => Some(denied),
+            Cause::Keyless(_) => None,
+        }
+    }
 }
 
 impl<const N: usize> fmt::Display for Refusal<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.denied {
-            None => f.write_str("the request lacks what it would be rate limited by"),
-            Some(Denied { decision, cost, .. }) if decision.is_never() => {
+        match self.cause {
+            Cause::Keyless(Keyless::Absent) => {
+                f.write_str("the request lacks what it would be rate limited by")
+            }
+            Cause::Keyless(Keyless::Malformed) => {
+                f.write_str("what the request would be rate limited by is malformed")
+            }
+            Cause::Denied(Denied { decision, cost, .. }) if decision.is_never() => {
                 let limit = decision.limit();
                 write!(
                     f,
                     "a request that costs {cost} can never pass: the limit is {limit}"
                 )
             }
-            Some(_) => f.write_str("rate limit exceeded"),
+            Cause::Denied(_) => f.write_str("rate limit exceeded"),
         }
     }
 }

@@ -14,15 +14,22 @@ use crate::sync::Arc;
 use crate::tower::answer::Answer;
 use crate::tower::fields::{self, Fields, Written};
 use crate::tower::head::Head;
-use crate::tower::key::{RequestKey, Stored};
+use crate::tower::key::{Keyless, RequestKey, Stored};
 use crate::tower::refusal::Refusal;
 
-/// What becomes of a request without a key.
+/// What becomes of a request whose key is [absent](crate::tower::key::Keyless::Absent).
+///
+/// One whose key is malformed is refused under each of these: with the status of
+/// [`Refuse`](NoKey::Refuse), or 400.
 #[derive(Clone)]
 pub enum NoKey<const N: usize = 1> {
     /// It is let through, unlimited.
     LetThrough,
-    /// It is refused with this status.
+    /// It is refused with this status, which is one of 4xx or 5xx.
+    ///
+    /// Behind authentication a request without a key means that the layers are in the wrong order:
+    /// `INTERNAL_SERVER_ERROR` says so. `UNAUTHORIZED` has to come with `WWW-Authenticate`, which
+    /// an [answer of your own](super::RateLimitLayer::answer_with) can add.
     Refuse(StatusCode),
     /// It shares one bucket, of this limiter, with all others that have no key.
     Share(Arc<RateLimiter<(), N>>),
@@ -30,9 +37,9 @@ pub enum NoKey<const N: usize = 1> {
 
 /// What every service that a layer makes goes by.
 pub(super) struct Rules<K: RequestKey, const N: usize, A, S> {
-    pub(super) limit: Limit<Stored<K>, N, S>,
+    pub(super) keyed: Announced<Stored<K>, N, S>,
     pub(super) key: Arc<K>,
-    pub(super) keyless: Keyless<N>,
+    pub(super) no_key: Fallback<N>,
     pub(super) exempt: Option<Predicate>,
     pub(super) cost: Option<Cost>,
     pub(super) answer: Arc<A>,
@@ -45,36 +52,44 @@ type Predicate = Arc<dyn Fn(&Head<'_>) -> bool + Send + Sync>;
 type Cost = Arc<dyn Fn(&Head<'_>) -> u64 + Send + Sync>;
 
 /// A limiter, and how clients are told of its decisions.
-pub(super) struct Limit<K, const N: usize, S> {
+pub(super) struct Announced<K, const N: usize, S> {
     limiter: Arc<RateLimiter<K, N, S>>,
     fields: Arc<Fields<N>>,
 }
 
 /// [`NoKey`], with how clients are told.
 #[derive(Clone)]
-pub(super) enum Keyless<const N: usize> {
+pub(super) enum Fallback<const N: usize> {
     LetThrough,
     Refuse(StatusCode),
-    Share(Limit<(), N, RandomState>),
+    Share(Announced<(), N, RandomState>),
 }
 
-impl<K, const N: usize, S> Limit<K, N, S>
+impl<K, const N: usize, S> Announced<K, N, S>
 where
     K: Hash + Eq,
     S: BuildHasher + Clone,
 {
-    pub(super) fn new(limiter: Arc<RateLimiter<K, N, S>>) -> Limit<K, N, S> {
+    pub(super) fn new(limiter: Arc<RateLimiter<K, N, S>>) -> Announced<K, N, S> {
         let fields = Arc::new(Fields::new(limiter.policy()));
-        Limit { limiter, fields }
+        Announced { limiter, fields }
     }
 }
 
-impl<const N: usize> From<NoKey<N>> for Keyless<N> {
-    fn from(rule: NoKey<N>) -> Keyless<N> {
+impl<const N: usize> From<NoKey<N>> for Fallback<N> {
+    /// # Panics
+    ///
+    /// If a status is not that of a refusal.
+    fn from(rule: NoKey<N>) -> Fallback<N> {
         match rule {
-            NoKey::LetThrough => Keyless::LetThrough,
-            NoKey::Refuse(status) => Keyless::Refuse(status),
-            NoKey::Share(limiter) => Keyless::Share(Limit::new(limiter)),
+            NoKey::LetThrough => Fallback::LetThrough,
+            NoKey::Refuse(status) if status.is_client_error() || status.is_server_error() => {
+                Fallback::Refuse(status)
+            }
+            NoKey::Refuse(status) => {
+                panic!("found {status} as the status of a refusal, expected one of 4xx or 5xx")
+            }
+            NoKey::Share(limiter) => Fallback::Share(Announced::new(limiter)),
         }
     }
 }
@@ -82,9 +97,9 @@ impl<const N: usize> From<NoKey<N>> for Keyless<N> {
 impl<K: RequestKey, const N: usize, A, S> Rules<K, N, A, S> {
     /// Sets how clients are told, of each limiter that there is.
     pub(super) fn set_fields(&mut self, set: impl Fn(&mut Fields<N>)) {
-        set(Arc::make_mut(&mut self.limit.fields));
-        if let Keyless::Share(limit) = &mut self.keyless {
-            set(Arc::make_mut(&mut limit.fields));
+        set(Arc::make_mut(&mut self.keyed.fields));
+        if let Fallback::Share(shared) = &mut self.no_key {
+            set(Arc::make_mut(&mut shared.fields));
         }
     }
 }
@@ -112,19 +127,23 @@ where
         }
         let key = self.key.key(request);
         let cost = || self.cost.as_ref().map_or(1, |cost| cost(request));
-        let (cost, decision, fields) = match (&key, &self.keyless) {
-            (Some(key), _) => {
+        let (cost, decision, fields) = match (&key, &self.no_key) {
+            (Ok(key), _) => {
                 let cost = cost();
-                let decision = self.limit.limiter.check_n(&**key, cost);
-                (cost, decision, &*self.limit.fields)
+                let decision = self.keyed.limiter.check_n(&**key, cost);
+                (cost, decision, &*self.keyed.fields)
             }
-            (None, Keyless::Share(limit)) => {
+            (Err(Keyless::Absent), Fallback::LetThrough) => return Verdict::Unlimited,
+            (Err(Keyless::Absent), Fallback::Share(shared)) => {
                 let cost = cost();
-                (cost, limit.limiter.check_n(&(), cost), &*limit.fields)
+                (cost, shared.limiter.check_n(&(), cost), &*shared.fields)
             }
-            (None, Keyless::LetThrough) => return Verdict::Unlimited,
-            (None, Keyless::Refuse(status)) => {
-                let refusal = Refusal::without_key(*status);
+            (Err(why), rule) => {
+                let status = match rule {
+                    Fallback::Refuse(status) => *status,
+                    Fallback::LetThrough | Fallback::Share(_) => StatusCode::BAD_REQUEST,
+                };
+                let refusal = Refusal::without_key(request, *why, status);
                 self.log(&refusal, None);
                 return Verdict::Refused(self.answer.answer(&refusal));
             }
@@ -133,8 +152,8 @@ where
         if decision.is_allowed() {
             return Verdict::Allowed(decision, written);
         }
-        let refusal = Refusal::denied(&decision, cost, fields.names());
-        self.log(&refusal, key.as_deref());
+        let refusal = Refusal::denied(request, &decision, cost, fields.names());
+        self.log(&refusal, key.as_deref().ok());
         let mut response = self.answer.answer(&refusal);
         let headers = response.headers_mut();
         fields::add_retry_after(headers, &refusal);
@@ -154,9 +173,9 @@ where
 impl<K: RequestKey, const N: usize, A, S> Clone for Rules<K, N, A, S> {
     fn clone(&self) -> Rules<K, N, A, S> {
         Rules {
-            limit: self.limit.clone(),
+            keyed: self.keyed.clone(),
             key: Arc::clone(&self.key),
-            keyless: self.keyless.clone(),
+            no_key: self.no_key.clone(),
             exempt: self.exempt.clone(),
             cost: self.cost.clone(),
             answer: Arc::clone(&self.answer),
@@ -167,9 +186,9 @@ impl<K: RequestKey, const N: usize, A, S> Clone for Rules<K, N, A, S> {
     }
 }
 
-impl<K, const N: usize, S> Clone for Limit<K, N, S> {
-    fn clone(&self) -> Limit<K, N, S> {
-        Limit {
+impl<K, const N: usize, S> Clone for Announced<K, N, S> {
+    fn clone(&self) -> Announced<K, N, S> {
+        Announced {
             limiter: Arc::clone(&self.limiter),
             fields: Arc::clone(&self.fields),
         }
@@ -189,7 +208,7 @@ impl<const N: usize> fmt::Debug for NoKey<N> {
 impl<K: RequestKey, const N: usize, A, S> fmt::Debug for Rules<K, N, A, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
-            .field("fields", &self.limit.fields)
+            .field("fields", &self.keyed.fields)
             .field("is_exempting", &self.exempt.is_some())
             .field("is_costing", &self.cost.is_some())
             .finish_non_exhaustive()

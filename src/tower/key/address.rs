@@ -5,8 +5,8 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 use http::{HeaderName, header};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::RequestKey;
 use super::forwarded::Syntax;
+use super::{Keyless, RequestKey};
 use crate::sync::Arc;
 use crate::tower::error::InvalidSetting;
 use crate::tower::head::Head;
@@ -162,13 +162,13 @@ impl ClientAddress {
 impl RequestKey for ClientAddress {
     type Key = IpAddr;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, IpAddr>> {
-        let peer = (self.peer)(request)?.to_canonical();
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, IpAddr>, Keyless> {
+        let peer = (self.peer)(request).ok_or(Keyless::Absent)?.to_canonical();
         let client = match &self.reports {
             Some(reports) => reports.client(request, peer),
             None => peer,
         };
-        Some(Cow::Owned(self.grouped(client)))
+        Ok(Cow::Owned(self.grouped(client)))
     }
 }
 

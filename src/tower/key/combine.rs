@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{RequestKey, Stored};
+use super::{Keyless, RequestKey, Stored};
 use crate::tower::head::Head;
 
 /// Made by [`RequestKey::and`].
@@ -25,10 +25,15 @@ where
 {
     type Key = (Stored<A>, Stored<B>);
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, Self::Key>> {
-        let first = self.first.key(request)?.into_owned();
-        let second = self.second.key(request)?.into_owned();
-        Some(Cow::Owned((first, second)))
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
+        let (first, second) = match (self.first.key(request), self.second.key(request)) {
+            (Ok(first), Ok(second)) => (first.into_owned(), second.into_owned()),
+            (Err(Keyless::Malformed), _) | (_, Err(Keyless::Malformed)) => {
+                return Err(Keyless::Malformed);
+            }
+            (Err(Keyless::Absent), _) | (_, Err(Keyless::Absent)) => return Err(Keyless::Absent),
+        };
+        Ok(Cow::Owned((first, second)))
     }
 }
 
@@ -61,11 +66,12 @@ where
 {
     type Key = Either<Stored<A>, Stored<B>>;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Option<Cow<'r, Self::Key>> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
         let key = match self.first.key(request) {
-            Some(first) => Either::First(first.into_owned()),
-            None => Either::Second(self.second.key(request)?.into_owned()),
+            Ok(first) => Either::First(first.into_owned()),
+            Err(Keyless::Malformed) => return Err(Keyless::Malformed),
+            Err(Keyless::Absent) => Either::Second(self.second.key(request)?.into_owned()),
         };
-        Some(Cow::Owned(key))
+        Ok(Cow::Owned(key))
     }
 }

@@ -22,7 +22,8 @@ impl Syntax {
     /// Every hop in the header of this name, over all its lines, from the right: its address in
     /// its canonical form, or `None` if it is not to be read as one.
     ///
-    /// An empty element is a hop that a proxy failed to name, and so is an empty line.
+    /// An empty element is a hop that a proxy failed to name, and so is an empty line. RFC 9110
+    /// (5.6.1.2) has them skipped; here what stands to the left of one might be the client's word.
     pub(super) fn hops<'r>(
         self,
         headers: &'r HeaderMap,
