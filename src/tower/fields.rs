@@ -108,9 +108,9 @@ impl Written {
         if let Some(numbers) = self.x_ratelimit
             && !has_any(headers, [&LIMIT, &REMAINING, &RESET])
         {
-            headers.insert(&LIMIT, HeaderValue::from(numbers.limit));
-            headers.insert(&REMAINING, HeaderValue::from(numbers.remaining));
-            headers.insert(&RESET, HeaderValue::from(numbers.reset));
+            headers.insert(&LIMIT, digits(numbers.limit));
+            headers.insert(&REMAINING, digits(numbers.remaining));
+            headers.insert(&RESET, digits(numbers.reset));
         }
         if let Some(fields) = self.ietf
             && !has_any(headers, [&IETF_POLICY, &IETF_LIMIT])
@@ -127,13 +127,48 @@ pub(super) fn add_retry_after<const N: usize>(headers: &mut HeaderMap, refusal: 
     if let Some(seconds) = refusal.retry_after_seconds()
         && !headers.contains_key(header::RETRY_AFTER)
     {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(header::RETRY_AFTER, digits(seconds));
     }
 }
 
+/// Each name is compared and none hashed: responses have few headers, and most of them names that
+/// are known to be others without a look at their letters.
 fn has_any<const M: usize>(headers: &HeaderMap, names: [&HeaderName; M]) -> bool {
-    !headers.is_empty() && names.iter().any(|name| headers.contains_key(*name))
+    headers.keys().any(|name| names.contains(&name))
 }
+
+/// A number as a value. Up to three digits are not allocated, which most of these numbers have.
+fn digits(number: u64) -> HeaderValue {
+    let index = usize::try_from(number).unwrap_or(usize::MAX);
+    let start = match number {
+        0..10 => 2,
+        10..100 => 1,
+        _ => 0,
+    };
+    let digits = DIGITS.get(index).map(|digits| &digits[start..]);
+    match digits.map(std::str::from_utf8) {
+        Some(Ok(digits)) => HeaderValue::from_static(digits),
+        _ => HeaderValue::from(number),
+    }
+}
+
+/// The numbers below 1,000, each of three digits.
+static DIGITS: [[u8; 3]; 1_000] = {
+    let mut numbers = [*b"000"; 1_000];
+    let mut index = 1;
+    while index < numbers.len() {
+        let mut next = numbers[index - 1];
+        let mut place = 2;
+        while next[place] == b'9' {
+            next[place] = b'0';
+            place -= 1;
+        }
+        next[place] += 1;
+        numbers[index] = next;
+        index += 1;
+    }
+    numbers
+};
 
 /// `"minute";q=10;w=60, "hour";q=60;w=3600`
 fn ietf_policy<const N: usize>(policy: &Policy<N>, names: &Names<N>) -> Option<HeaderValue> {
@@ -188,4 +223,16 @@ fn integer(number: u64) -> Integer {
 
 fn field(list: ListSerializer<String>) -> Option<HeaderValue> {
     HeaderValue::try_from(list.finish()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in (0..2_000).chain([u64::MAX]) {
+            assert_eq!(digits(number), number.to_string());
+        }
+    }
 }
