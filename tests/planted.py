@@ -490,6 +490,23 @@ BUGS = [
         ["a_request_without_a_key_follows_the_rule"],
     ),
     Bug(
+        "case 42: whoever spoils his key is let through as if he had none",
+        "src/tower/rules.rs",
+        "(Err(Keyless::Absent), Fallback::LetThrough)",
+        "(Err(_), Fallback::LetThrough)",
+        "tower_keys",
+        ["a_malformed_key_is_refused_whatever_becomes_of_those_without_one"],
+    ),
+    Bug(
+        "case 42: whoever spoils his key comes by another",
+        "src/tower/key/combine.rs",
+        "            Err(Keyless::Malformed) => return Err(Keyless::Malformed),\n"
+        "            Err(Keyless::Absent) =>",
+        "            Err(_) =>",
+        "tower_keys",
+        ["a_malformed_key_is_refused_whatever_becomes_of_those_without_one"],
+    ),
+    Bug(
         "case 43: the layer is ready when the inner service is not",
         "src/tower/service.rs",
         "self.inner.poll_ready(context)",
@@ -515,6 +532,14 @@ BUGS = [
             "a_header_is_a_key_only_if_there_is_no_doubt_about_it",
             "garbage_is_refused_and_leaves_nothing_behind",
         ],
+    ),
+    Bug(
+        "answers: HEAD is answered with content",
+        "src/tower/answer.rs",
+        "if refusal.request().method == Method::HEAD {",
+        "if false {",
+        "tower_layer",
+        ["an_answer_to_head_has_the_length_of_its_content_and_not_the_content"],
     ),
     Bug(
         "exemption: what is exempt spends all the same",
