@@ -484,8 +484,8 @@ BUGS = [
     Bug(
         "case 42: a request without a key passes, whatever the rule",
         "src/tower/rules.rs",
-        "return Verdict::Refused(self.refuse(&refusal, None));",
-        "_ = self.refuse::<O>(&refusal, None);\n                return Verdict::Unlimited;",
+        "return Verdict::Refused(self.answer.answer(&refusal));",
+        "_ = self.answer.answer(&refusal);\n                return Verdict::Unlimited;",
         "tower_layer",
         ["a_request_without_a_key_follows_the_rule"],
     ),
