@@ -366,8 +366,8 @@ BUGS = [
     Bug(
         "draft 11: a window outlasts Retry-After",
         "src/tower/fields.rs",
-        "retry_after.map_or(window, |wait| window.min(wait))",
-        "retry_after.map_or(window, |wait| window.max(wait))",
+        "effective_window(quota).min(wait)",
+        "effective_window(quota).max(wait)",
         "tower_fields",
         ["every_field_has_the_decisions_own_number"],
     ),
