@@ -105,9 +105,9 @@ impl<const N: usize> Decision<N> {
     /// The index, in the policy, of the quota that binds.
     ///
     /// On a denial that is the quota with the longest wait, or of those that can never be met the
-    /// one with the smallest burst; when allowed, the one with the least remaining. Where that is equal, it is the one that takes
-    /// longer to be full, then the slower one, then the one with the smaller burst: the order in
-    /// the policy makes no difference.
+    /// one with the smallest burst; when allowed, the one with the least remaining. Where that is
+    /// equal, it is the one that takes longer to be full, then the slower one, then the one with
+    /// the smaller burst: the order in the policy makes no difference.
     #[must_use]
     pub fn binding(&self) -> usize {
         let tighter = |best: usize, next: usize| {
@@ -246,7 +246,7 @@ mod tests {
     use crate::bucket::Bucket;
     use crate::quota::Quota;
 
-    /// The machine's clock may step back by less than its lag, and the debt is then above the burst.
+    /// The machine's clock may step back by less than its lag: the debt is then above the burst.
     #[test]
     fn nothing_is_there_at_once_even_if_the_debt_is_above_the_burst() {
         let bucket = Bucket::new(&Quota::per_second(1_000_000_000).burst(5));

@@ -81,8 +81,8 @@
 //!
 //! After the authentication that finds the key, before any work. In axum the layer that is added
 //! last is asked first: the limit comes before the authentication in the code, or every request is
-//! without a key. `Router::layer` also limits what no route matches. `Router::route_layer` does not,
-//! but for a path that exists under another method. Several layers in front of each other each
+//! without a key. `Router::layer` also limits what no route matches. `Router::route_layer` does
+//! not, but for a path that exists under another method. Several layers in front of each other each
 //! limit, and the fields are those of the innermost.
 //!
 //! gRPC services of tonic take the layer with [`Grpc`] as the answer.

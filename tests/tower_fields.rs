@@ -135,7 +135,8 @@ proptest! {
                     prop_assert!(less < u128::from(remaining) * period);
                 }
                 if remaining == 0 {
-                    prop_assert!(window > 0 && earned <= period + 1_000_000_000 * u128::from(quota.units()));
+                    let a_second = 1_000_000_000 * u128::from(quota.units());
+                    prop_assert!(window > 0 && earned <= period + a_second);
                 }
                 // Retry-After does not end before the window of what denied the request does.
                 if let Some(wait) = decision.retry_after().filter(|_| denies) {

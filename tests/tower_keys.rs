@@ -611,7 +611,8 @@ proptest! {
         proxies in prop::collection::vec((any::<u8>(), any::<bool>()), 1..4),
         is_forwarded in any::<bool>(),
     ) {
-        let name = HeaderName::from_static(if is_forwarded { "forwarded" } else { "x-forwarded-for" });
+        let name = if is_forwarded { "forwarded" } else { "x-forwarded-for" };
+        let name = HeaderName::from_static(name);
         let mut lines = sent;
         let mut seen = own;
         for (proxy, appends) in proxies {

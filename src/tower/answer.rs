@@ -11,8 +11,8 @@ use crate::tower::refusal::Refusal;
 /// Answers what the layer refuses, with a body of type `B`.
 ///
 /// The ready-made ones are [`Text`], [`Json`], [`Problem`] and [`Grpc`]; any function is one by
-/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). The layer adds `Retry-After`
-/// and the fields of the limit to whatever is answered, but for those that are there.
+/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). The layer adds
+/// `Retry-After` and the fields of the limit to whatever is answered, but for those that are there.
 ///
 /// Those with a text work with bodies that are made from a `String`: axum's `Body`, `Full<Bytes>`,
 /// `String`. For another, such as a `BoxBody`, a function turns one into the other:

@@ -9,10 +9,10 @@ use std::{error, fmt};
 /// ```
 /// use tollgate::tower::key::ClientAddress;
 ///
-/// let refused = ClientAddress::of_peer(|_| None).x_forwarded_for(["10.0.0.1/8"]).unwrap_err();
+/// let refused = ClientAddress::of_peer(|_| None).ipv6_prefix(129).unwrap_err();
 /// assert_eq!(
 ///     refused.to_string(),
-///     "found \"10.0.0.1/8\" as a trusted network, expected no bits set beyond the prefix: 10.0.0.0/8"
+///     "found \"129\" as an IPv6 prefix, expected at most 128 bits"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

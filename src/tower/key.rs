@@ -8,8 +8,8 @@
 //! 1. **What authentication has proved**: the user, the tenant, the API key after it was looked up.
 //!    Let the authenticating layer run first and leave it as a request extension, and use
 //!    [`Extension`]. Requests that it turns away spend nothing.
-//! 2. **The client's address**, for what nobody has to sign in to: [`ClientAddress`]. Many people can
-//!    stand behind one address (an office, a mobile carrier), so give it a larger quota.
+//! 2. **The client's address**, for what nobody has to sign in to: [`ClientAddress`]. Many people
+//!    can stand behind one address (an office, a mobile carrier), so give it a larger quota.
 //! 3. **A header as it was sent**: [`Header`]. Only where something in front of this service sets
 //!    it, or where a made-up value is turned away before it matters; anybody can send any.
 //!
@@ -155,7 +155,7 @@ pub trait RequestKey {
 /// Why a request has no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Keyless {
-    /// There is nothing that could be one: [`NoKey`](super::NoKey) says what becomes of the request.
+    /// There is nothing that could be one: [`NoKey`](super::NoKey) says what comes of the request.
     Absent,
     /// There is something that cannot be taken for one. The request is refused, whatever is to
     /// become of those without a key: it must not be worth anybody's while to spoil his own.

@@ -39,8 +39,8 @@ use crate::tower::service::RateLimit;
 ///
 /// A request is decided on when the service is called, before its body is read. If it is allowed,
 /// the inner service gets it as it came, and its response goes out as it is, with the fields of the
-/// limit added. If it is refused, the inner service is not called. A unit is spent on a request that
-/// is allowed, whatever becomes of it.
+/// limit added. If it is refused, the inner service is not called. A unit is spent on a request
+/// that is allowed, whatever becomes of it.
 ///
 /// All services that a layer and its clones make share the limiter, and so may several layers.
 #[must_use = "a layer limits nothing until it is put around a service"]
