@@ -420,6 +420,29 @@ fn addresses_may_have_ports() {
     }
 }
 
+/// A proxy tells in `host` what its client sent for one: were that to end the walk, a client could
+/// be charged as the proxy whenever it likes.
+#[test]
+fn what_is_no_text_beside_the_node_hides_nobody() {
+    let address = of_peer().forwarded(PROXIES).unwrap();
+    for line in [
+        &b"for=203.0.113.7;host=\"\xe9\""[..],
+        b"host=\"\xff\xfe\";for=203.0.113.7",
+        b"for=\xff, for=203.0.113.7;host=\"a\xe9,b\", for=10.0.0.2;host=\"\xe9\"",
+    ] {
+        let mut request = with_header("forwarded", &[line]);
+        request
+            .extensions_mut()
+            .insert(SocketAddr::new(ip("10.0.0.1"), 4711));
+        assert_eq!(found(&address, &request), Ok(ip("203.0.113.7")));
+    }
+    let mut request = with_header("forwarded", &[b"for=203.0.113.7, for=\xe9"]);
+    request
+        .extensions_mut()
+        .insert(SocketAddr::new(ip("10.0.0.1"), 4711));
+    assert_eq!(found(&address, &request), Ok(ip("10.0.0.1")));
+}
+
 /// Case 39, for RFC 7239.
 #[test]
 fn forwarded_is_walked_alike() {

@@ -40,11 +40,11 @@ impl Syntax {
                 };
                 let (before, element) = split_at(line, comma);
                 rest = before;
-                let element = std::str::from_utf8(element).ok();
-                Some(element.and_then(|element| match self {
-                    Syntax::Addresses => address(trim(element)),
-                    Syntax::Forwarded => address(forwarded_for(element)?),
-                }))
+                let node = match self {
+                    Syntax::Addresses => Some(element),
+                    Syntax::Forwarded => forwarded_for(element),
+                };
+                Some(node.and_then(address))
             })
         })
     }
@@ -77,33 +77,35 @@ fn last_outside_quotes(text: &[u8], separator: u8) -> Option<usize> {
 }
 
 /// The node that an element of `Forwarded` is `for`, without its quotes. It must be there once.
-fn forwarded_for(element: &str) -> Option<&str> {
+///
+/// Only the node need be text: a proxy may tell, as the `host`, what bytes its client sent for one.
+fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
     let mut node = None;
-    let mut rest = Some(element.as_bytes());
+    let mut rest = Some(element);
     while let Some(pairs) = rest {
-        let (before, _) = split_at(pairs, last_outside_quotes(pairs, b';'));
-        let start = before.map_or(0, |before| before.len() + 1);
-        let pair = &element[start..pairs.len()];
+        let (before, pair) = split_at(pairs, last_outside_quotes(pairs, b';'));
         rest = before;
         if trim(pair).is_empty() {
             continue;
         }
-        let (name, value) = pair.split_once('=')?;
-        if trim(name).eq_ignore_ascii_case("for") && node.replace(trim(value)).is_some() {
+        let equals = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+        if trim(name).eq_ignore_ascii_case(b"for") && node.replace(trim(value)).is_some() {
             return None;
         }
     }
     let node = node?;
-    match node.strip_prefix('"') {
+    match node.strip_prefix(b"\"") {
         // No address needs a backslash; with one, or with a quote, what is left is no address.
-        Some(quoted) => quoted.strip_suffix('"'),
+        Some(quoted) => quoted.strip_suffix(b"\""),
         None => Some(node),
     }
 }
 
 /// The address in `203.0.113.7`, `203.0.113.7:4711`, `2001:db8::1`, `[2001:db8::1]` or
 /// `[2001:db8::1]:4711`.
-fn address(node: &str) -> Option<IpAddr> {
+fn address(node: &[u8]) -> Option<IpAddr> {
+    let node = std::str::from_utf8(trim(node)).ok()?;
     let address = if let Some(rest) = node.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let is_port = |port: &str| port.strip_prefix(':').is_some_and(is_port);
@@ -132,6 +134,12 @@ fn is_port(text: &str) -> bool {
 }
 
 /// Without the spaces and tabs that HTTP allows around elements.
-fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
+fn trim(text: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(is_text).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
+    &text[start..end]
 }
