@@ -442,6 +442,14 @@ BUGS = [
         ["a_hop_that_is_no_address_ends_the_walk_where_it_stands"],
     ),
     Bug(
+        "case 39: a byte that is no text beside the node ends the walk",
+        "src/tower/key/forwarded.rs",
+        "Syntax::Forwarded => forwarded_for(element),",
+        "Syntax::Forwarded => std::str::from_utf8(element).ok().and_then(|_| forwarded_for(element)),",
+        "tower_keys",
+        ["what_is_no_text_beside_the_node_hides_nobody"],
+    ),
+    Bug(
         "case 39: quoted separators separate",
         "src/tower/key/forwarded.rs",
         "if *byte == b'\"' {",

@@ -1,6 +1,6 @@
 //! Why a request was refused.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 
@@ -124,24 +124,27 @@ impl<'a, const N: usize> Refusal<'a, N> {
     }
 }
 
-impl<const N: usize> fmt::Display for Refusal<'_, N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            Cause::Keyless(Keyless::Absent) => {
-                f.write_str("the request lacks what it would be rate limited by")
-            }
+impl<const N: usize> Refusal<'_, N> {
+    /// Why, in a line of ASCII.
+    pub(super) fn text(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self.cause {
+            Cause::Keyless(Keyless::Absent) => "the request lacks what it would be rate limited by",
             Cause::Keyless(Keyless::Malformed) => {
-                f.write_str("what the request would be rate limited by is malformed")
+                "what the request would be rate limited by is malformed"
             }
             Cause::Denied(Denied { decision, cost, .. }) if decision.is_never() => {
                 let limit = decision.limit();
-                write!(
-                    f,
-                    "a request that costs {cost} can never pass: the limit is {limit}"
-                )
+                let text = "can never pass: the limit is";
+                return Cow::Owned(format!("a request that costs {cost} {text} {limit}"));
             }
-            Cause::Denied(_) => f.write_str("rate limit exceeded"),
-        }
+            Cause::Denied(_) => "rate limit exceeded",
+        })
+    }
+}
+
+impl<const N: usize> fmt::Display for Refusal<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 
