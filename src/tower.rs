@@ -10,7 +10,7 @@
 //! use axum::response::{IntoResponse, Response};
 //! use axum::{Router, routing::{get, post}};
 //! use tollgate::tower::{Json, NoKey, RateLimitLayer, key::Extension};
-//! use tollgate::{Quota, RateLimiter};
+//! use tollgate::{ManualClock, Quota, RateLimiter};
 //! use tower::ServiceExt;
 //!
 //! /// Whose request it is.
@@ -27,7 +27,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let limiter = Arc::new(RateLimiter::new(Quota::per_hour(2)));
+//! // In a test the clock is moved by hand; a service has `RateLimiter::new(Quota::per_hour(2))`.
+//! let limiter = RateLimiter::builder(Quota::per_hour(2)).clock(ManualClock::new()).build();
+//! let limiter = Arc::new(limiter);
 //! // A request that nobody has authenticated comes here only if the layers are in the wrong order.
 //! let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
 //! let limit = RateLimitLayer::new(limiter, Extension::<User>::new(), no_key).answer(Json);

@@ -36,7 +36,7 @@ use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tollgate::tower::key::{ClientAddress, Header};
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::{IetfDraft, NoKey, Problem, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 use tower::util::{MapFutureLayer, MapRequestLayer};
 use tower::{Layer, service_fn};
@@ -249,6 +249,34 @@ fn every_response_carries_the_numbers_of_its_decision() {
     });
 }
 
+/// Case 38, and the draft's problem type.
+#[test]
+fn the_policies_and_the_problem_come_over_the_wire_as_they_are() {
+    over_sockets(async {
+        for client in [http_1(), http_2()] {
+            let (limiter, _clock) = limiter([Quota::per_minute(7).burst(1), Quota::per_hour(7)]);
+            let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough)
+                .ietf_fields(IetfDraft::Draft11)
+                .answer(Problem);
+            let address = serve(Router::new().route("/", get(|| async {})).layer(layer)).await;
+            let first = ask(get_as(&client, address, "alice")).await;
+            let second = ask(get_as(&client, address, "alice")).await;
+            assert_eq!((first.status, second.status), (200, 429));
+            for answer in [&first, &second] {
+                let policy = field(&answer.headers, "ratelimit-policy");
+                assert_eq!(policy, r#""minute";q=7;w=60, "hour";q=7;w=3600"#);
+                let limit = field(&answer.headers, "ratelimit");
+                assert_eq!(limit, r#""minute";r=0;t=9, "hour";r=6;t=3086"#);
+            }
+            assert_eq!(field(&second.headers, "retry-after"), "9");
+            let content_type = field(&second.headers, "content-type");
+            assert_eq!(content_type, "application/problem+json");
+            let problem: serde_json::Value = serde_json::from_str(&second.text).unwrap();
+            assert_eq!(problem["violated-policies"], serde_json::json!(["minute"]));
+        }
+    });
+}
+
 /// hyper itself cuts the content off. The length is left to the answer.
 #[test]
 fn a_refused_head_request_is_told_the_length_of_its_content_and_gets_none_of_it() {
@@ -456,7 +484,8 @@ fn of_two_peers_the_trusted_one_alone_is_believed() {
 fn a_peer_that_an_ipv6_socket_reports_as_mapped_is_the_ipv4_peer() {
     over_sockets(async {
         let Ok(listener) = TcpListener::bind("[::ffff:127.0.0.1]:0").await else {
-            return; // Without IPv6 there is no such socket.
+            eprintln!("skipped: without IPv6 there is no such socket");
+            return;
         };
         let (limiter, _clock) = limiter(Quota::per_second(1).burst(2));
         let key = peer().x_forwarded_for(["127.0.0.1"]).unwrap();

@@ -468,8 +468,8 @@ BUGS = [
     Bug(
         "case 40: a peer that is IPv4 written as IPv6 stays so",
         "src/tower/key/address.rs",
-        "let peer = (self.peer)(request)?.to_canonical();",
-        "let peer = (self.peer)(request)?;",
+        "ok_or(Keyless::Absent)?.to_canonical();",
+        "ok_or(Keyless::Absent)?;",
         "tower_keys",
         ["an_ipv4_address_written_as_ipv6_is_the_ipv4_address"],
     ),
@@ -550,11 +550,19 @@ BUGS = [
         ["an_answer_to_head_has_the_length_of_its_content_and_not_the_content"],
     ),
     Bug(
+        "case 45: a refusal shows the request that it is of, with its key",
+        "src/tower/refusal.rs",
+        "f.debug_struct(\"Refusal\")",
+        "f.debug_struct(\"Refusal\")\n            .field(\"request\", &self.request)",
+        "tower_layer",
+        ["no_form_of_a_layer_shows_a_key"],
+    ),
+    Bug(
         "exemption: what is exempt spends all the same",
         "src/tower/rules.rs",
         "            return Verdict::Unlimited;\n        }\n        let key",
-        "            if let Some(key) = self.key.key(request) {\n"
-        "                _ = self.limiter.check_n(&*key, 1);\n            }\n"
+        "            if let Ok(key) = self.key.key(request) {\n"
+        "                _ = self.keyed.limiter.check_n(&*key, 1);\n            }\n"
         "            return Verdict::Unlimited;\n        }\n        let key",
         "tower_layer",
         ["what_is_exempt_is_neither_limited_nor_stored_nor_marked"],

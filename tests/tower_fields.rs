@@ -125,7 +125,7 @@ proptest! {
                 prop_assert_eq!(member(&limits, index).0, name);
                 prop_assert_eq!(parameter(&limits, index, "r"), Some(remaining));
                 let window = parameter(&limits, index, "t").unwrap();
-                // Within the window no more than what remains can be used, at the quota's rate.
+                // In the window as much is earned as remains, and not in a second less.
                 let earned = u128::from(window) * 1_000_000_000 * u128::from(quota.units());
                 let period = quota.period().as_nanos();
                 let denies = decision.quotas()[index].retry_after().is_some();
@@ -461,7 +461,12 @@ async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
         .answer_with(|refusal| {
             let decision = refusal.decision().map(|decision| decision.remaining());
             let violated: Vec<&str> = refusal.violated().collect();
-            let text = format!("{refusal}: {decision:?} {} {violated:?}", refusal.cost());
+            assert_eq!(refusal.keyless().is_some(), decision.is_none());
+            let path = refusal.request().path();
+            let text = format!(
+                "{refusal}: {decision:?} {} {violated:?} {path}",
+                refusal.cost()
+            );
             let response = Response::builder()
                 .status(503)
                 .header("retry-after", "soon");
@@ -480,16 +485,16 @@ async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
     assert_eq!(field(response.headers(), "x-ratelimit-remaining"), "1");
     assert_eq!(
         response.body(),
-        r#"rate limit exceeded: Some(1) 2 ["minute"]"#
+        r#"rate limit exceeded: Some(1) 2 ["minute"] /"#
     );
     let never = "a request that costs 4 can never pass: the limit is 3";
     assert_eq!(
         *send(4).await.body(),
-        format!("{never}: Some(1) 4 [\"minute\"]")
+        format!("{never}: Some(1) 4 [\"minute\"] /")
     );
-    let response = service.send(common::http::request("/")).await;
+    let response = service.send(common::http::request("/a")).await;
     let lacking = "the request lacks what it would be rate limited by";
-    assert_eq!(*response.body(), format!("{lacking}: None 0 []"));
+    assert_eq!(*response.body(), format!("{lacking}: None 0 [] /a"));
 }
 
 /// What a layer with this answer says, not now, never and without a key.
@@ -580,7 +585,6 @@ async fn a_problem_has_the_drafts_type_and_the_policies_that_were_violated() {
             json!({
                 "type": "about:blank", "title": "Bad Request", "status": 400,
                 "detail": "a request that costs 5 can never pass: the limit is 4",
-                "violated-policies": ["minute"],
             }),
         ),
         (
@@ -646,6 +650,7 @@ async fn a_request_without_a_key_has_the_grpc_status_of_its_http_status() {
         (503, "14"),
         (504, "4"),
         (418, "2"),
+        (499, "1"),
     ] {
         let (limiter, _clock) = limiter(Quota::per_minute(1));
         let status = StatusCode::from_u16(status).unwrap();
@@ -755,6 +760,36 @@ mod log {
         assert!(text.contains("retry_after_seconds=60"), "{text}");
         assert!(text.contains("status=401"), "{text}");
         assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_over_a_socket_is_an_event_without_its_key() {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::DEBUG)
+            .with_ansi(false)
+            .with_writer(lines.clone())
+            .finish();
+        // Server and client are on this thread, and so heard.
+        let _guard = subscriber.set_default();
+        let listener = common::sockets::listen().await;
+        let address = listener.local_addr().unwrap();
+        let app = axum::Router::new().fallback(|| async {}).layer(layer());
+        tokio::spawn(async { axum::serve(listener, app).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for status in [200, 429] {
+            let request = client.get(format!("http://{address}/"));
+            let response = request.header("x-api-key", "secret").send().await.unwrap();
+            assert_eq!(response.status(), status);
+        }
+        let text = lines.text();
+        let is_ours = |line: &&str| line.contains(" tollgate: ");
+        let ours: Vec<&str> = text.lines().filter(is_ours).collect();
+        assert_eq!(ours.len(), 1, "{text}");
+        assert!(
+            ours[0].contains("status=429") && !ours[0].contains("secret"),
+            "{text}"
+        );
     }
 
     #[tokio::test]

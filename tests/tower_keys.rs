@@ -13,7 +13,7 @@ use common::http::{Inner, KEY, Limited, limiter, request, request_of};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use proptest::prelude::*;
 use tollgate::tower::key::{
-    ClientAddress, Either, Extension, Header, Keyless, RequestKey, from_fn,
+    ClientAddress, Either, Extension, Header, Keyless, RequestKey, from_fn, try_from_fn,
 };
 use tollgate::tower::{Head, NoKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
@@ -78,7 +78,7 @@ fn a_header_is_a_key_only_if_there_is_no_doubt_about_it() {
     assert_eq!(found(&named, &long), Err(Keyless::Malformed));
 }
 
-/// Case 46. What is borrowed is looked up as it is: only a key that is stored is copied.
+/// Case 47. What is borrowed is looked up as it is: only a key that is stored is copied.
 #[test]
 fn a_header_and_an_extension_are_asked_for_without_a_copy() {
     let request = request_of("alice");
@@ -135,19 +135,39 @@ async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
     assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(Keyless::Malformed));
 }
 
-#[test]
-fn a_key_may_be_chosen_when_the_service_starts() {
-    for is_trusting in [true, false] {
-        let key: Box<dyn RequestKey<Key = str> + Send + Sync> = if is_trusting {
+#[tokio::test]
+async fn a_key_may_be_chosen_when_the_service_starts() {
+    for (is_other, statuses) in [(true, [400, 400]), (false, [200, 429])] {
+        let key: Box<dyn RequestKey<Key = str> + Send + Sync> = if is_other {
             Box::new(Header::from_static("x-other"))
         } else {
             Box::new(KEY)
         };
-        let found = found(&key, &request_of("alice"));
-        assert_eq!(found.is_ok(), !is_trusting);
         let (limiter, _clock) = limiter(Quota::per_minute(1));
-        _ = RateLimitLayer::new(limiter, key, NoKey::LetThrough);
+        let layer = RateLimitLayer::new(limiter, key, NoKey::Refuse(StatusCode::BAD_REQUEST));
+        let service = Inner::default().behind(&layer);
+        assert_eq!(service.statuses(2, || request_of("alice")).await, statuses);
     }
+}
+
+#[test]
+fn a_closure_may_say_why_it_finds_nothing() {
+    let number = try_from_fn(|request| {
+        let header = request.headers.get("x-api-key").ok_or(Keyless::Absent)?;
+        let text = header.to_str().map_err(|_| Keyless::Malformed)?;
+        text.parse::<u64>().map_err(|_| Keyless::Malformed)
+    });
+    assert_eq!(found(&number, &request_of("7")), Ok(7));
+    assert_eq!(
+        found(&number, &request_of("seven")),
+        Err(Keyless::Malformed)
+    );
+    assert_eq!(found(&number, &request("/")), Err(Keyless::Absent));
+    let anybody = from_fn(|_| Some(()));
+    assert_eq!(
+        found(&number.or(anybody), &request_of("seven")),
+        Err(Keyless::Malformed)
+    );
 }
 
 /// Case 44, through the layer: garbage is answered by the rule, and nothing of it is stored.

@@ -400,21 +400,35 @@ async fn any_body_that_is_made_from_a_text_will_do() {
     assert_eq!(body.collect().await.unwrap().to_bytes(), text);
 }
 
-/// Case 45, of what a layer says of itself.
+/// Case 45, of what a layer says of itself, and of a refusal what an answer may print.
 #[tokio::test]
 async fn no_form_of_a_layer_shows_a_key() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let (shared, _clock) = crate::limiter(Quota::per_minute(1));
-    let rule = NoKey::Share(shared);
-    let shown = format!("{rule:?}");
-    let layer = RateLimitLayer::new(limiter, KEY, rule);
-    let service = layer.layer(service_fn(|_: Request<()>| {
-        ready(Ok::<_, Infallible>(Response::new(String::new())))
-    }));
+    let layer = RateLimitLayer::new(limiter, KEY, NoKey::Share(shared))
+        .answer_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
+    let inner =
+        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
+    let service = layer.layer(inner);
     _ = service.clone().oneshot(request_of("secret")).await;
-    let refused = service.clone().oneshot(request_of("secret")).await.unwrap();
-    assert_eq!(refused.status(), 429);
-    for text in [shown, format!("{layer:?}"), format!("{refused:?}")] {
+    let denied = service
+        .clone()
+        .oneshot(request_of("secret"))
+        .await
+        .unwrap()
+        .into_body();
+    assert!(denied.contains("rate limit exceeded"), "{denied}");
+    let mut doubled = request_of("secret");
+    doubled
+        .headers_mut()
+        .append("x-api-key", "secret".parse().unwrap());
+    let malformed = service.oneshot(doubled).await.unwrap().into_body();
+    assert!(malformed.contains("malformed"), "{malformed}");
+    let shown = format!(
+        "{:?} {layer:?}",
+        NoKey::Share(crate::limiter(Quota::per_minute(1)).0)
+    );
+    for text in [denied, malformed, shown] {
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -11,8 +11,9 @@ use crate::tower::refusal::Refusal;
 /// Answers what the layer refuses, with a body of type `B`.
 ///
 /// The ready-made ones are [`Text`], [`Json`], [`Problem`] and [`Grpc`]; any function is one by
-/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). The layer adds
-/// `Retry-After` and the fields of the limit to whatever is answered, but for those that are there.
+/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). To an answer to
+/// a denial the layer adds the fields of the limit, and `Retry-After` where waiting helps, but for
+/// those that are there.
 ///
 /// Those with a text work with bodies that are made from a `String`: axum's `Body`, `Full<Bytes>`,
 /// `String`. For another, such as a `BoxBody`, a function turns one into the other:
@@ -54,8 +55,7 @@ impl<B: From<String>, const N: usize> Answer<B, N> for Text {
         let reason = refusal.status().canonical_reason().unwrap_or("Refused");
         let why = refusal.text();
         let text = match refusal.retry_after_seconds() {
-            // Put together by hand, as a flood is answered with it: formatting was a quarter of the
-            // instructions that a refusal took.
+            // Put together without formatting, as a flood is answered with it.
             Some(seconds) => {
                 let seconds = seconds.to_string();
                 [reason, ": ", &why, "; retry after ", &seconds, " s\n"].concat()
@@ -95,9 +95,9 @@ impl<const N: usize> Serialize for Details<'_, N> {
 
 /// `application/problem+json` (RFC 9457).
 ///
-/// What may pass later is of the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11;
-/// what never can, and a request without a key, are of no registered type (`about:blank`). A denial
-/// names the quotas that do not allow the request: `"violated-policies":["hour"]`.
+/// What may pass later is of the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11,
+/// and names the quotas that do not allow the request: `"violated-policies":["hour"]`. What never
+/// can, and a request without a key, are of no registered type (`about:blank`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Problem;
 
@@ -125,7 +125,7 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
         map.serialize_entry("title", title)?;
         map.serialize_entry("status", &refusal.status().as_u16())?;
         map.serialize_entry("detail", &*refusal.text())?;
-        if refusal.decision().is_some() {
+        if refusal.retry_after_seconds().is_some() {
             let violated: Vec<&str> = refusal.violated().collect();
             map.serialize_entry("violated-policies", &violated)?;
         }
@@ -136,8 +136,9 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
 /// gRPC: a status of its own over HTTP 200 and with no body, as gRPC wants it.
 ///
 /// What may pass later is `RESOURCE_EXHAUSTED`, and what never can `INVALID_ARGUMENT`. A request
-/// without a key has the code to which google.rpc.Code assigns its HTTP status. Clients that retry
-/// by themselves are told when by `grpc-retry-pushback-ms`.
+/// without a key has the code that google.rpc.Code assigns to its HTTP status, the first in order
+/// that fits a refusal where it assigns several, and `UNKNOWN` where none. Clients that retry by
+/// themselves are told when by `grpc-retry-pushback-ms`.
 ///
 /// It works with every body that has a default, as tonic's, which is the empty one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -166,6 +167,7 @@ impl<B: Default, const N: usize> Answer<B, N> for Grpc {
 
 fn grpc_code(status: StatusCode) -> u16 {
     match status {
+        _ if status.as_u16() == 499 => 1,        // CANCELLED
         StatusCode::BAD_REQUEST => 3,            // INVALID_ARGUMENT
         StatusCode::GATEWAY_TIMEOUT => 4,        // DEADLINE_EXCEEDED
         StatusCode::NOT_FOUND => 5,              // NOT_FOUND

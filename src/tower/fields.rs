@@ -25,8 +25,9 @@ pub enum IetfDraft {
     ///
     /// `RateLimit-Policy` has each quota as it was set: its units `q`, and its period `w` in
     /// seconds if that is whole. `RateLimit` has the units `r` that each bucket holds, and in `t`
-    /// the seconds within which no more than those can be used: those in which as many are earned,
-    /// or in which the first one is if there are none, rounded up. For a quota that has denied the
+    /// the seconds to spread them over: those in which as many are earned, or in which the first
+    /// one is if there are none, rounded up. Whoever uses them faster is not refused for it, and
+    /// may use what is earned meanwhile: a bucket has no window that ends. For a quota that has denied the
     /// request it is not longer than `Retry-After`.
     Draft11,
 }
@@ -207,8 +208,8 @@ fn ietf_limit<const N: usize>(decision: &Decision<N>, names: &Names<N>) -> Optio
     field(list)
 }
 
-/// The time within which no more than the remaining units can be used, at the rate of the quota. A
-/// full bucket is thus not advertised as a burst that comes again at once.
+/// The time in which the remaining units are earned: used over as long, they never run out. A full
+/// bucket is thus not advertised as a burst that comes again at once.
 fn effective_window(quota: &QuotaDecision) -> Duration {
     match quota.remaining() {
         0 => quota.available_after(1).unwrap_or_default(),

@@ -88,7 +88,7 @@ pub use combine::{And, Either, Or};
 /// Finds what a request is limited by.
 ///
 /// The ready-made ones are [`Extension`], [`ClientAddress`], [`Header`] and any closure, by
-/// [`from_fn`]; they [combine](RequestKey::and).
+/// [`from_fn`] or [`try_from_fn`]; they [combine](RequestKey::and).
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -302,6 +302,9 @@ impl RequestKey for Header {
 
 /// Limits by whatever `find` returns; where it returns `None`, the key is absent.
 ///
+/// Where a client can spoil what `find` reads (a header that is no text), so that nothing is found
+/// though something was sent, use [`try_from_fn`]: what is absent may be let through.
+///
 /// ```
 /// use tollgate::tower::{Head, key::{RequestKey, from_fn}};
 ///
@@ -316,6 +319,49 @@ where
     T: Hash + Eq + Clone,
 {
     FromFn(find)
+}
+
+/// Limits by whatever `find` returns, which also says why there is no key.
+///
+/// ```
+/// use tollgate::tower::{Head, key::{Keyless, RequestKey, try_from_fn}};
+///
+/// let tenants = try_from_fn(|request| {
+///     let header = request.headers.get("x-tenant").ok_or(Keyless::Absent)?;
+///     let text = header.to_str().map_err(|_| Keyless::Malformed)?;
+///     text.parse::<u64>().map_err(|_| Keyless::Malformed)
+/// });
+/// let request = http::Request::builder().header("x-tenant", "seven").body(()).unwrap();
+/// assert_eq!(tenants.key(&Head::from(&request)), Err(Keyless::Malformed));
+/// ```
+pub const fn try_from_fn<F, T>(find: F) -> TryFromFn<F>
+where
+    F: Fn(&Head<'_>) -> Result<T, Keyless>,
+    T: Hash + Eq + Clone,
+{
+    TryFromFn(find)
+}
+
+/// Made by [`try_from_fn`].
+#[derive(Clone, Copy)]
+pub struct TryFromFn<F>(F);
+
+impl<F, T> RequestKey for TryFromFn<F>
+where
+    F: Fn(&Head<'_>) -> Result<T, Keyless>,
+    T: Hash + Eq + Clone + 'static,
+{
+    type Key = T;
+
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, Keyless> {
+        (self.0)(request).map(Cow::Owned)
+    }
+}
+
+impl<F> fmt::Debug for TryFromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryFromFn").finish_non_exhaustive()
+    }
 }
 
 /// Made by [`from_fn`].

@@ -92,6 +92,15 @@ impl<'a, const N: usize> Refusal<'a, N> {
         self.denial().map(|denied| denied.decision)
     }
 
+    /// Why the request has no key, or `None` if it has one and was denied.
+    #[must_use]
+    pub fn keyless(&self) -> Option<Keyless> {
+        match self.cause {
+            Cause::Denied(_) => None,
+            Cause::Keyless(why) => Some(why),
+        }
+    }
+
     /// The units that the request asked for; 0 if it has no key.
     #[must_use]
     pub fn cost(&self) -> u64 {
