@@ -595,8 +595,8 @@ def run(suite, test):
 
 
 def target(suite):
-    """The tree's own, so that nothing foreign is built again: the copy's crate has its own path."""
-    return ROOT / "target" / ("loom" if suite == "models" else "")
+    """A place of its own. In the tree's, cargo would take the copy's artefacts for the tree's."""
+    return ROOT / "target" / ("planted-loom" if suite == "models" else "planted-build")
 
 
 def copy_tree():

@@ -7,22 +7,18 @@
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use tollgate_peers::http::{Bare, By, Outcome, Rival, Tollgate, TowerGovernor};
-use tollgate_peers::http::{prepared, prove, request};
+use tollgate_peers::http::{cells, prepared, prove, request};
 
 fn layers(criterion: &mut Criterion) {
     prove::<Tollgate>();
     prove::<TowerGovernor>();
-    for by in [By::Header, By::Address] {
-        for outcome in [Outcome::Allowed, Outcome::Refused] {
-            for clients in [1, 1_000] {
-                let name = format!("{outcome:?} by {by:?}, clients {clients}");
-                let mut group = criterion.benchmark_group(name.to_lowercase());
-                cell::<Bare>(&mut group, by, outcome, clients);
-                cell::<Tollgate>(&mut group, by, outcome, clients);
-                cell::<TowerGovernor>(&mut group, by, outcome, clients);
-                group.finish();
-            }
-        }
+    for (outcome, by, clients) in cells() {
+        let name = format!("{outcome:?} by {by:?}, clients {clients}");
+        let mut group = criterion.benchmark_group(name.to_lowercase());
+        cell::<Bare>(&mut group, by, outcome, clients);
+        cell::<Tollgate>(&mut group, by, outcome, clients);
+        cell::<TowerGovernor>(&mut group, by, outcome, clients);
+        group.finish();
     }
 }
 

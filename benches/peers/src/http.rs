@@ -38,6 +38,14 @@ pub enum Outcome {
     Refused,
 }
 
+/// Everything that is timed: what becomes of requests, what they are limited by, and from how many
+/// clients they come by turns.
+pub fn cells() -> impl Iterator<Item = (Outcome, By, u32)> {
+    let outcomes = [Outcome::Allowed, Outcome::Refused].into_iter();
+    let by = outcomes.flat_map(|outcome| [By::Header, By::Address].map(|by| (outcome, by)));
+    by.flat_map(|(outcome, by)| [1, 1_000].map(|clients| (outcome, by, clients)))
+}
+
 /// A quota in the terms of every rival.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
