@@ -46,8 +46,9 @@ def main():
                 cell = [rival, by, outcome, clients]
                 longer, shorter = count(program, cell, 2 * REQUESTS), count(program, cell, REQUESTS)
                 counts.append((longer - shorter) / REQUESTS)
-            over = [f"{counts[0]:18.0f}"] + [f"{counts[0]:.0f} {n - counts[0]:+.0f}" for n in counts[1:]]
-            print(f"{outcome + ' by ' + by:22}" + "".join(f"{text:>18}" for text in over))
+            bare, *layers = counts
+            texts = [f"{bare:.0f}"] + [f"{layer - bare:+.0f}" for layer in layers]
+            print(f"{outcome + ' by ' + by:22}" + "".join(f"{text:>18}" for text in texts))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 //! An input that begins with `x`, `f` or `c` has in its first line the name of a header, which is
 //! `x-forwarded-for`, `forwarded` or one of a CDN, and in the others the lines of that header, sent
 //! by a trusted peer. Any other is a chain: a client of any address sends header lines of any
-//! bytes, and up to four trusted proxies add the address that they saw, or hide it, in all spellings
-//! that are legal. It checks
+//! bytes, and up to four trusted proxies add the address that they saw, or hide it, in all
+//! spellings that are legal. It checks
 //!
 //! - that no bytes panic, and that the same request has the same key again;
 //! - that a chain ends at the client's own address, whatever it sent; or at the proxy that hid or
