@@ -17,6 +17,7 @@ use http::StatusCode;
 use tollgate::Quota;
 use tollgate::tower::key::Header;
 use tollgate::tower::{Json, NoKey, RateLimitLayer};
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 
@@ -24,6 +25,16 @@ use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
+    /// Hears what this thread is told at this level, until the guard is dropped.
+    fn listen(&self, level: LevelFilter) -> DefaultGuard {
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(self.clone())
+            .finish()
+            .set_default()
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -50,13 +61,8 @@ impl MakeWriter<'_> for Lines {
 /// What is logged, at this level, of an allowed request, a denied one and one without a key.
 async fn logged(level: LevelFilter, layer: RateLimitLayer<Header, 1, Json>) -> String {
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    // For this thread, which is the whole runtime of the test.
-    let guard = subscriber.set_default();
+    // This thread is the whole runtime of the test.
+    let guard = lines.listen(level);
     let service = Inner::default().behind(&layer);
     assert_eq!(
         service.statuses(2, || request_of("secret")).await,
@@ -88,13 +94,8 @@ async fn each_refusal_is_an_event_without_its_key() {
 #[tokio::test]
 async fn a_refusal_over_a_socket_is_an_event_without_its_key() {
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::DEBUG)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
     // Server and client are on this thread, and so heard.
-    let _guard = subscriber.set_default();
+    let _guard = lines.listen(LevelFilter::DEBUG);
     let listener = common::sockets::listen().await;
     let address = listener.local_addr().unwrap();
     let app = axum::Router::new().fallback(|| async {}).layer(layer());

@@ -11,9 +11,9 @@ use crate::tower::refusal::Refusal;
 /// Answers what the layer refuses, with a body of type `B`.
 ///
 /// The ready-made ones are [`Text`], [`Json`], [`Problem`] and [`Grpc`]; any function is one by
-/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). To an answer to
-/// a denial the layer adds the fields of the limit, and `Retry-After` where waiting helps, but for
-/// those that are there.
+/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). To an answer to a denial
+/// the layer adds the fields of the limit, and `Retry-After` where waiting helps, but for those
+/// that are there.
 ///
 /// Those with a text work with bodies that are made from a `String`: axum's `Body`, `Full<Bytes>`,
 /// `String`. For another, such as a `BoxBody`, a function turns one into the other:
@@ -113,7 +113,8 @@ struct ProblemDetails<'a, const N: usize>(&'a Refusal<'a, N>);
 impl<const N: usize> Serialize for ProblemDetails<'_, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let refusal = self.0;
-        let (kind, title) = if refusal.retry_after_seconds().is_some() {
+        let may_pass_later = refusal.retry_after_seconds().is_some();
+        let (kind, title) = if may_pass_later {
             let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
             (kind, "Quota exceeded")
         } else {
@@ -125,7 +126,7 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
         map.serialize_entry("title", title)?;
         map.serialize_entry("status", &refusal.status().as_u16())?;
         map.serialize_entry("detail", &*refusal.text())?;
-        if refusal.retry_after_seconds().is_some() {
+        if may_pass_later {
             let violated: Vec<&str> = refusal.violated().collect();
             map.serialize_entry("violated-policies", &violated)?;
         }

@@ -27,8 +27,8 @@ pub enum IetfDraft {
     /// seconds if that is whole. `RateLimit` has the units `r` that each bucket holds, and in `t`
     /// the seconds to spread them over: those in which as many are earned, or in which the first
     /// one is if there are none, rounded up. Whoever uses them faster is not refused for it, and
-    /// may use what is earned meanwhile: a bucket has no window that ends. For a quota that has denied the
-    /// request it is not longer than `Retry-After`.
+    /// may use what is earned meanwhile: a bucket has no window that ends. For a quota that has
+    /// denied the request it is not longer than `Retry-After`.
     Draft11,
 }
 

@@ -251,6 +251,7 @@ pub struct Header {
     max_len: usize,
 }
 
+/// The longest value that is a key, unless set.
 const MAX_LEN: usize = 256;
 
 impl Header {
