@@ -89,6 +89,12 @@ impl Reading {
         }
     }
 
+    /// Whether not even one unit can be spent.
+    #[inline]
+    pub(crate) fn is_lacking_a_unit(&self) -> bool {
+        self.after_spending(1).is_none()
+    }
+
     /// The whole units in the bucket.
     pub(crate) fn remaining(&self) -> u64 {
         let debt = self.word.saturating_sub(self.earned);

@@ -58,24 +58,13 @@ impl fmt::Debug for Clock {
 const MACHINE_LAG: u64 = 1_000_000;
 
 /// Tests move a `ManualClock` back by any time they like, so it has no lag; but for the models,
-/// which are of the machine's: there the line must not hide who is to write it.
+/// which are of the machine's: there a write to `reached` must not order what nothing else does.
 const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };
 
 /// A clock that has been started: it counts ns from there, and never goes back.
 ///
-/// `reached` is a time that some thread has read. It makes a step back of the clock stand still,
-/// and it is what keeps forgetting invisible:
-///
-/// A thread reads the clock, stalls, and comes back when its key has been dropped. To the table the
-/// key is new, and stored as of the old `now` its bucket would earn once more what it had earned
-/// before it was dropped. So whoever drops a key first sets `reached` to a `now`, and whoever
-/// stores a new key takes the later of its own `now` and `reached`. A sweep reads that `now` before
-/// it starts, and drops only keys that are full at it; `forget`, which drops a key in debt, reads
-/// it under the key's lock, so that no spend lies beyond. A key that is still stored needs nothing.
-///
-/// Relaxed is enough. For a step back any value will do that was reached. For a dropped key, both
-/// sides hold the lock of the key's shard after setting, or while, and before reading: dropping the
-/// key and storing it anew are ordered by that lock, and what was set with them.
+/// `reached` is a time that some thread has read. It makes a step back of the clock stand still.
+/// Relaxed is enough, as any value will do that was reached.
 #[derive(Debug)]
 pub(crate) struct Timer {
     clock: Clock,
@@ -113,18 +102,6 @@ impl Timer {
             self.reached.fetch_max(now, Ordering::Relaxed);
         }
         now
-    }
-
-    /// The time, for whoever is about to drop keys: see above for when.
-    pub(crate) fn now_for_dropping(&self) -> u64 {
-        let now = self.now();
-        self.reached.fetch_max(now, Ordering::Relaxed);
-        now
-    }
-
-    /// The time for storing a new key, by who has read `now`: under the lock for that.
-    pub(crate) fn now_for_storing(&self, now: u64) -> u64 {
-        now.max(self.reached.load(Ordering::Relaxed))
     }
 }
 
@@ -221,10 +198,9 @@ mod tests {
         assert_eq!(timer.now(), 10_900_000);
         clock.rewind(Duration::from_millis(5));
         assert_eq!(timer.now(), 10_000_000);
-        assert_eq!(timer.now_for_storing(9_000_000), 10_000_000);
-        clock.advance(Duration::from_micros(5_100));
-        assert_eq!(timer.now_for_dropping(), 11_000_000);
+        clock.advance(Duration::from_micros(6_100));
+        assert_eq!(timer.now(), 12_000_000);
         clock.rewind(Duration::from_nanos(1));
-        assert_eq!(timer.now(), 11_000_000);
+        assert_eq!(timer.now(), 12_000_000);
     }
 }

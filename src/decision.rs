@@ -51,6 +51,16 @@ impl<const N: usize> Decision<N> {
         self.allowed
     }
 
+    /// The buckets' words, if one of them lacks a unit.
+    #[inline]
+    pub(crate) fn words_lacking_a_unit(&self) -> Option<[u64; N]> {
+        let lacking = self
+            .parts
+            .iter()
+            .any(|part| part.reading.is_lacking_a_unit());
+        lacking.then(|| self.parts.map(|part| part.reading.word))
+    }
+
     /// Whether the same request can never pass: it asks for more than a full bucket holds.
     #[must_use]
     pub fn is_never(&self) -> bool {

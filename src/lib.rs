@@ -90,6 +90,7 @@ mod decision;
 mod error;
 mod hash;
 mod limiter;
+mod memory;
 mod policy;
 mod quota;
 #[cfg(feature = "serde")]

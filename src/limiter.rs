@@ -14,10 +14,11 @@ pub use builder::Builder;
 use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
+use crate::memory::Refusals;
 use crate::policy::Policy;
 use crate::sweep::Sweeper;
 use crate::sync::Arc;
-use crate::table::{Found, Table};
+use crate::table::Table;
 
 /// A thread-safe rate limiter with a token bucket for each key.
 ///
@@ -73,6 +74,7 @@ struct Core<K, const N: usize, S> {
     policy: Policy<N>,
     timer: Timer,
     table: Table<K, N, S>,
+    refusals: Refusals<K, N>,
 }
 
 impl<K, const N: usize> RateLimiter<K, N>
@@ -110,7 +112,7 @@ where
 
 impl<K, const N: usize, S> RateLimiter<K, N, S>
 where
-    K: Hash + Eq,
+    K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
 {
     /// Spends one unit of `key` if its bucket holds one, and says whether it did.
@@ -156,11 +158,21 @@ where
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let core = &*self.core;
-        let now = core.timer.now();
-        match core.table.update(key, |words| core.spend(words, now, n)) {
-            Some(decision) => decision,
-            None => core.check_unknown(key, now, n),
+        let hash = core.table.hash(key);
+        if let Some(denial) = core.recall(hash, key, n) {
+            return denial;
         }
+        let epoch = core.refusals.epoch();
+        let decision = core
+            .table
+            .update(hash, key, |words| core.spend(words, n))
+            .unwrap_or_else(|| core.check_unknown(hash, key, n));
+        if !decision.is_allowed()
+            && let Some(words) = decision.words_lacking_a_unit()
+        {
+            core.refusals.remember(hash, key, words, epoch);
+        }
+        decision
     }
 
     /// What [`check`](RateLimiter::check) would decide, with nothing spent and nothing stored:
@@ -180,13 +192,8 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let core = &*self.core;
-        let now = core.timer.now();
-        let look = |words: &[u64; N]| {
-            let decide = |now| core.policy.peek(words, now, n);
-            core.fresh_denial(decide(now), decide)
-        };
-        let unknown = || core.policy.peek(&[0; N], now, n);
-        core.table.read(key, look).unwrap_or_else(unknown)
+        let look = |words: &[u64; N]| core.policy.peek(words, core.timer.now(), n);
+        core.table.read(key, look).unwrap_or_else(|| look(&[0; N]))
     }
 
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
@@ -195,9 +202,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.core.table.remove(key, || {
-            self.core.timer.now_for_dropping();
-        })
+        self.core.table.remove(key, || self.core.refusals.end())
     }
 
     /// Forgets every key whose bucket is full, and says how many those were.
@@ -230,51 +235,52 @@ where
 
 impl<K, const N: usize, S> Core<K, N, S>
 where
-    K: Hash + Eq,
+    K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
 {
+    /// Decides on words whose shard the caller holds, at a `now` that is read while it does.
+    ///
+    /// Read before, it would be an old one for whoever stalls or waits for the lock: he would be
+    /// refused units that were earned meanwhile, and a key that was swept meanwhile would be stored
+    /// as of then, to earn once more what it had earned and spent. Read after the words are found,
+    /// it costs least too: the processor does not wait for the one before it turns to the other.
     #[inline]
-    fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Decision<N> {
-        let decision = self.policy.spend(words, now, n);
-        self.fresh_denial(decision, |now| self.policy.spend(words, now, n))
+    fn spend(&self, words: &mut [u64; N], n: u64) -> Decision<N> {
+        self.policy.spend(words, self.timer.now(), n)
     }
 
-    /// Decides `again`, at a new reading of the clock, if `decision` is a denial.
-    ///
-    /// An admission with an old `now` is as if made when the clock was read. A denial may be of a
-    /// unit that has been earned since, while the thread stalled or waited for the lock.
+    /// The denial of a key that this thread remembers to be refused.
     #[inline]
-    fn fresh_denial(
-        &self,
-        decision: Decision<N>,
-        again: impl FnOnce(u64) -> Decision<N>,
-    ) -> Decision<N> {
-        if decision.is_allowed() {
-            decision
-        } else {
-            again(self.timer.now())
+    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Option<Decision<N>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if n == 0 {
+            return None;
         }
+        self.refusals.recall(hash, key, |words| {
+            let decision = self.policy.peek(words, self.timer.now(), n);
+            decision.words_lacking_a_unit().map(|_| decision)
+        })
     }
 
     #[cold]
-    fn check_unknown<Q>(&self, key: &Q, now: u64, n: u64) -> Decision<N>
+    fn check_unknown<Q>(&self, hash: u64, key: &Q, n: u64) -> Decision<N>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         if n == 0 || self.policy.is_never(n) {
-            return self.policy.peek(&[0; N], now, n);
+            return self.policy.peek(&[0; N], self.timer.now(), n);
         }
         // The key is cloned before any lock is taken. Another thread may store it meanwhile.
         self.table
-            .upsert(key.to_owned(), |words, found| match found {
-                Found::Stored => self.spend(words, now, n),
-                Found::Absent => self.policy.spend(words, self.timer.now_for_storing(now), n),
-            })
+            .upsert(hash, key.to_owned(), |words| self.spend(words, n))
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let now = self.timer.now_for_dropping();
+        let now = self.timer.now();
         let forgotten = self
             .table
             .retain(|words| is_stopped() || !self.policy.is_full(words, now));
@@ -290,7 +296,11 @@ impl<K, const N: usize, S> RefUnwindSafe for RateLimiter<K, N, S> {}
 impl<K, const N: usize, S> UnwindSafe for RateLimiter<K, N, S> {}
 
 /// Without the keys, which may be secrets.
-impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> fmt::Debug for RateLimiter<K, N, S> {
+impl<K, const N: usize, S> fmt::Debug for RateLimiter<K, N, S>
+where
+    K: Hash + Eq + 'static,
+    S: BuildHasher + Clone,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
             .field("policy", &self.core.policy)

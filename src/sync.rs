@@ -7,6 +7,7 @@ mod imp {
     pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::thread::JoinHandle;
+    pub(crate) use std::thread_local;
     use std::{io, thread, time::Duration};
 
     pub(crate) fn spawn(
@@ -36,6 +37,7 @@ mod imp {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};
     pub(crate) use loom::thread::JoinHandle;
+    pub(crate) use loom::thread_local;
     use std::{io, time::Duration};
 
     /// loom's mutex without poison, as parking_lot's is.
@@ -101,6 +103,15 @@ mod imp {
     pub(crate) fn is_current_thread(handle: &JoinHandle<()>) -> bool {
         handle.thread().id() == loom::thread::current().id()
     }
+}
+
+/// A number that nobody else in the process has been given: 0, 1 and so on. Not the model
+/// checker's, to which a name is no event.
+pub(crate) fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 pub(crate) use imp::*;

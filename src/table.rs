@@ -4,8 +4,8 @@
 //!
 //! 1. `update`, `upsert`, `remove` and the visit of one key by `retain` hold the key's shard
 //!    exclusively, so that they happen one after the other and each sees all that the ones before
-//!    it wrote. (dashmap: `get_mut`, `entry`, `remove` and `retain` take the shard's write lock;
-//!    taking it acquires what the last holder released.)
+//!    it wrote. (dashmap: `remove_if` and `retain` take the shard's write lock, and so do the other
+//!    two by hand; taking it acquires what the last holder released.)
 //! 2. `read` holds the shard shared: it sees words that were stored together.
 //! 3. `retain` holds one shard at a time, and no call holds two.
 //! 4. `Hash` and `Eq` of the key, which are the user's, run under the shard's lock and may panic:
@@ -29,7 +29,7 @@ use self::map::Map;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// How `upsert` found the words it hands out.
-pub(crate) enum Found {
+enum Found {
     Stored,
     /// Not at all: they are the words of a full bucket, to be stored.
     Absent,
@@ -53,23 +53,39 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         }
     }
 
+    /// The hash of a key, for [`update`](Table::update) and [`upsert`](Table::upsert).
+    #[inline]
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.map.hash(key)
+    }
+
     /// Changes the words of `key`, if it is stored.
     #[inline]
-    pub(crate) fn update<Q, R>(&self, key: &Q, change: impl FnOnce(&mut [u64; N]) -> R) -> Option<R>
+    pub(crate) fn update<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        change: impl FnOnce(&mut [u64; N]) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.update(key, change)
+        self.map.update(hash, key, change)
     }
 
     /// Changes the words of `key`, which are those of a full bucket if it was not stored.
-    pub(crate) fn upsert<R>(&self, key: K, change: impl FnOnce(&mut [u64; N], Found) -> R) -> R {
-        self.map.upsert(key, |words, found| {
+    pub(crate) fn upsert<R>(
+        &self,
+        hash: u64,
+        key: K,
+        change: impl FnOnce(&mut [u64; N]) -> R,
+    ) -> R {
+        self.map.upsert(hash, key, |words, found| {
             if let Found::Absent = found {
                 self.len.fetch_add(1, Ordering::Relaxed);
             }
-            change(words, found)
+            change(words)
         })
     }
 

@@ -152,19 +152,19 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
             .sweep_by_hand()
             .build();
 
-    // A new key is hashed twice, to be looked for and to be stored, and copied once. Where the
-    // table of its shard is full, it grows: that hashes the shard once more, and no other.
+    // A new key is hashed and copied once. Where the table of its shard is full, it grows: that
+    // hashes the shard once more, and no other.
     let mut hashed = 0;
     for key in 0..KEYS {
         let [hash, eq, to_owned] = cost(|| limiter.allow(&Asked(key)));
         let in_a_shard = key / SHARDS + 1;
-        assert!(hash <= 2 + in_a_shard * 3 / 2 + 20, "{hash} at {key}");
+        assert!(hash <= 1 + in_a_shard * 3 / 2 + 20, "{hash} at {key}");
         assert!(eq <= 8, "{eq} at {key}");
         assert_eq!(to_owned, 1);
         hashed += hash;
     }
     // Spread over all, that is less than two more for each.
-    assert!(hashed <= 4 * KEYS, "{hashed}");
+    assert!(hashed <= 3 * KEYS, "{hashed}");
     assert_eq!(limiter.len(), 100_000);
 
     // Any of them is found by one hash. An Eq beyond the one that is right is a chance of 1 in 128
@@ -174,11 +174,21 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
     for key in (0..KEYS).step_by(97) {
         let one_more = cost(|| limiter.check(&Asked(key)));
         let denied = cost(|| limiter.check(&Asked(key)));
+        let denied_again = cost(|| limiter.check(&Asked(key)));
         let never = cost(|| limiter.check_n(&Asked(key), 3));
         let nothing = cost(|| limiter.check_n(&Asked(key), 0));
         let peek = cost(|| limiter.peek(&Asked(key)));
-        for [hash, eq, to_owned] in [one_more, denied, never, nothing, peek] {
-            assert_eq!((hash, to_owned), (1, 0));
+        // The thread may keep a copy of a refused key, one.
+        let copies: u64 = [denied, denied_again, never]
+            .iter()
+            .map(|cost| cost[2])
+            .sum();
+        assert!(copies <= 1, "{copies}");
+        for [_, _, to_owned] in [one_more, nothing, peek] {
+            assert_eq!(to_owned, 0);
+        }
+        for [hash, eq, _] in [one_more, denied, denied_again, never, nothing, peek] {
+            assert_eq!(hash, 1);
             assert!((1..=8).contains(&eq), "{eq}");
             compared += eq;
         }
@@ -193,7 +203,7 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
             assert!(eq <= 8, "{eq}");
         }
     }
-    let checks = 5 * KEYS.div_ceil(97);
+    let checks = 6 * KEYS.div_ceil(97);
     assert!(compared < checks * 3 / 2, "{compared} in {checks}");
     assert_eq!(cost(|| limiter.len()), [0; 3]);
 }
@@ -330,7 +340,7 @@ impl Hash for Nosy {
 
 impl PartialEq for Nosy {
     fn eq(&self, other: &Nosy) -> bool {
-        assert!((1..=3).contains(&how_many()));
+        assert!(how_many() <= 3);
         self.0 == other.0
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use super::{Core, RateLimiter};
 use crate::clock::{Clock, Timer};
 use crate::hash::RandomState;
+use crate::memory::Refusals;
 use crate::policy::Policy;
 use crate::sweep::{Schedule, Sweeper};
 use crate::sync::Arc;
@@ -133,6 +134,7 @@ where
             policy: self.policy,
             timer: Timer::start(self.clock.unwrap_or_default()),
             table: Table::new(self.shards, self.hasher),
+            refusals: Refusals::new(),
         });
         let sweeper = match self.schedule.interval(self.policy.fill_time()) {
             None => None,

@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, Hash},
 };
 
-use dashmap::{DashMap, Entry};
+use dashmap::{DashMap, SharedValue};
 
 use super::Found;
 
@@ -17,24 +17,52 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     }
 
     #[inline]
-    pub(super) fn update<Q, R>(&self, key: &Q, change: impl FnOnce(&mut [u64; N]) -> R) -> Option<R>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.0.get_mut(key).map(|mut words| change(&mut words))
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        self.0.hasher().hash_one(key)
     }
 
-    pub(super) fn upsert<R>(&self, key: K, change: impl FnOnce(&mut [u64; N], Found) -> R) -> R {
-        match self.0.entry(key) {
-            Entry::Occupied(mut stored) => change(stored.get_mut(), Found::Stored),
-            Entry::Vacant(vacant) => {
-                let mut words = [0; N];
-                let result = change(&mut words, Found::Absent);
-                vacant.insert(words);
-                result
-            }
+    #[inline]
+    pub(super) fn update<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        change: impl FnOnce(&mut [u64; N]) -> R,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let mut shard = self.0.shards()[self.shard(hash)].write();
+        let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
+        stored.map(|(_, words)| change(words.get_mut()))
+    }
+
+    pub(super) fn upsert<R>(
+        &self,
+        hash: u64,
+        key: K,
+        change: impl FnOnce(&mut [u64; N], Found) -> R,
+    ) -> R {
+        let mut shard = self.0.shards()[self.shard(hash)].write();
+        if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
+            return change(words.get_mut(), Found::Stored);
         }
+        let hash_of = |(stored, _): &(K, SharedValue<[u64; N]>)| self.hash(stored);
+        // Room first: to make it hashes stored keys, which may panic.
+        shard.reserve(1, hash_of);
+        let mut words = [0; N];
+        let result = change(&mut words, Found::Absent);
+        shard.insert(hash, (key, SharedValue::new(words)), hash_of);
+        result
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as dashmap does with the hashes that it makes itself"
+    )]
+    #[inline]
+    fn shard(&self, hash: u64) -> usize {
+        self.0.determine_shard(hash as usize)
     }
 
     pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&[u64; N]) -> R) -> Option<R>

@@ -29,7 +29,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         }
     }
 
-    pub(super) fn update<Q, R>(&self, key: &Q, change: impl FnOnce(&mut [u64; N]) -> R) -> Option<R>
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
+        Fixed::default().hash_one(key)
+    }
+
+    pub(super) fn update<Q, R>(
+        &self,
+        _: u64,
+        key: &Q,
+        change: impl FnOnce(&mut [u64; N]) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -37,7 +46,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         write(self.shard(key)).get_mut(key).map(change)
     }
 
-    pub(super) fn upsert<R>(&self, key: K, change: impl FnOnce(&mut [u64; N], Found) -> R) -> R {
+    pub(super) fn upsert<R>(
+        &self,
+        _: u64,
+        key: K,
+        change: impl FnOnce(&mut [u64; N], Found) -> R,
+    ) -> R {
         let mut shard = write(self.shard(&key));
         match shard.get_mut(&key) {
             Some(words) => change(words, Found::Stored),
@@ -88,7 +102,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     }
 
     fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K, N>> {
-        &self.shards[usize::from(Fixed::default().hash_one(key) & 1 == 1)]
+        &self.shards[usize::from(self.hash(key) & 1 == 1)]
     }
 }
 

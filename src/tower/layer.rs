@@ -51,6 +51,7 @@ pub struct RateLimitLayer<K: RequestKey, const N: usize = 1, A = Text, S = Rando
 impl<K, const N: usize, S> RateLimitLayer<K, N, Text, S>
 where
     K: RequestKey,
+    Stored<K>: 'static,
     S: BuildHasher + Clone,
 {
     /// A layer that asks `limiter` about the `key` of each request; `no_key` says what becomes of

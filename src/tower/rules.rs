@@ -67,7 +67,7 @@ pub(super) enum Fallback<const N: usize> {
 
 impl<K, const N: usize, S> Announced<K, N, S>
 where
-    K: Hash + Eq,
+    K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
 {
     pub(super) fn new(limiter: Arc<RateLimiter<K, N, S>>) -> Announced<K, N, S> {
@@ -115,6 +115,7 @@ pub(super) enum Verdict<O, const N: usize> {
 impl<K, const N: usize, A, S> Rules<K, N, A, S>
 where
     K: RequestKey,
+    Stored<K>: 'static,
     S: BuildHasher + Clone,
 {
     pub(super) fn verdict<O>(&self, request: &Head<'_>) -> Verdict<O, N>

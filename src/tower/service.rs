@@ -17,7 +17,7 @@ use crate::sync::Arc;
 use crate::tower::answer::{Answer, Text};
 use crate::tower::fields::Written;
 use crate::tower::head::Head;
-use crate::tower::key::RequestKey;
+use crate::tower::key::{RequestKey, Stored};
 use crate::tower::rules::{Rules, Verdict};
 
 /// A service whose requests are limited; made by [`RateLimitLayer`](super::RateLimitLayer).
@@ -39,6 +39,7 @@ impl<T, K, const N: usize, A, S, I, O> Service<Request<I>> for RateLimit<T, K, N
 where
     T: Service<Request<I>, Response = Response<O>>,
     K: RequestKey,
+    Stored<K>: 'static,
     A: Answer<O, N>,
     S: BuildHasher + Clone,
 {

@@ -1,0 +1,332 @@
+//! What a thread remembers of refusals, so that it can refuse again without touching what threads
+//! share. A flood of one key is what limiters are for, and then no thread waits for another's
+//! cache.
+//!
+//! # Why it is exact
+//!
+//! **A bucket without a unit is frozen.** While the buckets of a key, taken together, lack a unit,
+//! no check changes them: one for 0 units changes nothing, any other is refused, and a sweep leaves
+//! them as they are not full. So their words, once seen, still stand at any later `now` at which the
+//! policy finds from them that a unit is lacking; and what it computes from them then is what it
+//! would compute from the table's. No time needs to be kept beside the words.
+//!
+//! **What else can change them raises the [epoch](Refusals::epoch)**, while it holds the key's shard
+//! exclusively: to forget the key. (So must whatever may ever give units back, or change the
+//! policy.) A memory holds as long as the epoch is the one that was read *before* the table was
+//! asked. Say a thread has read epoch e, then held the shard, and remembers what it saw there; and
+//! a forgetting of the same key raises the epoch from d to d + 1.
+//!
+//! 1. If the thread held the shard first, it cannot have read the raised epoch: its reading happened
+//!    before its lock, that before the forgetting's, and that before the raise. So e <= d, and the
+//!    memory ends by the raise for everyone who knows of the forgetting: who has found the key
+//!    forgotten has held its shard after the forgetting, and who was told has it from somebody who
+//!    has, so the raise happened before, and they read d + 1 or more.
+//! 2. If the forgetting held the shard first, the thread saw what was left, and remembers no more
+//!    than that. (If it read e <= d all the same, the memory has ended before it began. No harm.)
+//!
+//! Whoever does not know of a forgetting, and refuses by a memory, does so before it, as somebody
+//! would who had held the shard just before. The clock is read before the epoch is compared, so
+//! that the words stood at that `now`. Relaxed is enough: all of this rests on the order of the
+//! shard's lock and on the coherence of one word.
+//!
+//! **Keys are compared whole.** A stranger does not pay for having the same hash.
+//!
+//! The models are `src/tests/models/memory.rs`.
+
+use std::{any::Any, borrow::Borrow, cell::RefCell, iter, marker::PhantomData, mem};
+
+use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
+
+/// The longest key that is remembered, in bytes, of what `size_of_val` counts: a copy is kept.
+const LONGEST: usize = 128;
+
+/// How many keys can have the same place.
+const WAYS: usize = 4;
+
+/// The first and the greatest size of a memory, in places: 16 and 2,048 keys. A thousand refused
+/// keys fit. More would not stay in a cache that is near, and the table is no slower than that.
+const FIRST_SETS: usize = 4;
+const MOST_SETS: usize = 512;
+
+/// When a place is full and the memory as well, every so-manieth newcomer gets in. Under a flood of
+/// more keys than fit, nearly all copies would be made in vain.
+const PATIENCE: u32 = 8;
+
+/// How many limiters a thread has memories of, at the most. One that finds its place taken by
+/// another asks the table.
+const HOMES: usize = 64;
+
+/// The epoch of a limiter that is no more.
+const GONE: u64 = u64::MAX;
+
+/// No key's tag.
+const EMPTY: u64 = 0;
+
+/// What one limiter has to do with it: its name among all, and the epoch of its memories.
+pub(crate) struct Refusals<K, const N: usize> {
+    limiter: u64,
+    /// Apart from what is written more often, and shared with the memories, which may outlive it.
+    epoch: Arc<AtomicU64>,
+    key: PhantomData<fn(K)>,
+}
+
+thread_local! {
+    static MEMORIES: RefCell<Homes> = RefCell::new([const { None }; HOMES]);
+}
+
+/// A limiter's is at its number modulo `HOMES`. Numbers are handed out one after the other, so no
+/// two limiters meet before there have been so many.
+type Homes = [Option<Home>; HOMES];
+
+/// A thread's memory of one limiter.
+struct Home {
+    limiter: u64,
+    epoch: Arc<AtomicU64>,
+    /// Of the limiter's types, of which a static can know nothing.
+    memory: Box<dyn Any>,
+}
+
+impl<K: 'static, const N: usize> Refusals<K, N> {
+    pub(crate) fn new() -> Refusals<K, N> {
+        Refusals {
+            limiter: unique(),
+            epoch: Arc::new(AtomicU64::new(0)),
+            key: PhantomData,
+        }
+    }
+
+    /// To be read before the table is asked.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Ends all memories. The caller holds the shard of the key that it changes.
+    pub(crate) fn end(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What `judge` makes of the words that this thread remembers of a key. It is `None` if there
+    /// are none, and if `judge`, who is to read the clock, finds them to lack no unit any more.
+    #[inline]
+    pub(crate) fn recall<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        judge: impl FnOnce(&[u64; N]) -> Option<R>,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        at_homes(|homes| {
+            let memory = self.memory(homes)?;
+            let (tag, entry) = memory.find(hash, key)?;
+            let judgement = judge(&entry.words).filter(|_| self.epoch() == entry.epoch);
+            if judgement.is_none() {
+                *tag = EMPTY;
+            }
+            judgement
+        })
+    }
+
+    /// Remembers the words of a key that lack a unit, as seen after `epoch` was read.
+    pub(crate) fn remember<Q>(&self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if size_of_val(key) > LONGEST {
+            return;
+        }
+        at_homes(|homes| {
+            if homes[place(self.limiter)].is_none() {
+                self.settle(homes);
+            }
+            let memory = self.memory(homes)?;
+            memory.store(hash, key, words, epoch);
+            Some(())
+        });
+    }
+
+    /// Makes a memory for this limiter, and drops those of limiters that are gone.
+    #[cold]
+    fn settle(&self, homes: &mut Homes) {
+        for home in homes.iter_mut() {
+            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
+        }
+        homes[place(self.limiter)] = Some(Home {
+            limiter: self.limiter,
+            epoch: Arc::clone(&self.epoch),
+            memory: Box::new(Memory::<K, N>::new()),
+        });
+    }
+
+    #[inline]
+    fn memory<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Memory<K, N>> {
+        let home = homes[place(self.limiter)].as_mut()?;
+        if home.limiter == self.limiter {
+            home.memory.downcast_mut()
+        } else {
+            None
+        }
+    }
+}
+
+/// With this thread's memories; unless it is ending, or a key's own code calls from in there.
+#[inline]
+fn at_homes<R>(visit: impl FnOnce(&mut Homes) -> Option<R>) -> Option<R> {
+    let visited = MEMORIES.try_with(|homes| visit(&mut *homes.try_borrow_mut().ok()?));
+    visited.ok().flatten()
+}
+
+/// Where the memory of that limiter is, if there is one.
+#[expect(clippy::cast_possible_truncation, reason = "below HOMES")]
+#[inline]
+fn place(limiter: u64) -> usize {
+    (limiter % HOMES as u64) as usize
+}
+
+/// Whoever drops a limiter drops its keys; but the copies of other threads only go when these make
+/// their next memory, of whatever limiter, or end.
+impl<K, const N: usize> Drop for Refusals<K, N> {
+    fn drop(&mut self) {
+        self.epoch.store(GONE, Ordering::Relaxed);
+        let is_own = |home: &mut Home| home.limiter == self.limiter;
+        let own = at_homes(|homes| homes[place(self.limiter)].take_if(is_own));
+        // Only now are keys dropped, whose code may come here again.
+        drop(own);
+    }
+}
+
+/// A set-associative cache of keys and words.
+struct Memory<K, const N: usize> {
+    /// A power of two of them.
+    sets: Vec<Set<K, N>>,
+    /// How many newcomers found their place full.
+    crowded: u32,
+}
+
+struct Set<K, const N: usize> {
+    /// The hashes of the entries beside, and [`EMPTY`] for one that is of no use.
+    tags: [u64; WAYS],
+    entries: [Option<Entry<K, N>>; WAYS],
+}
+
+struct Entry<K, const N: usize> {
+    key: K,
+    words: [u64; N],
+    epoch: u64,
+}
+
+impl<K, const N: usize> Memory<K, N> {
+    fn new() -> Memory<K, N> {
+        Memory {
+            sets: empty_sets(FIRST_SETS),
+            crowded: 0,
+        }
+    }
+
+    #[inline]
+    fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<(&mut u64, &mut Entry<K, N>)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let wanted = tag_of(hash);
+        let Set { tags, entries } = self.set(wanted);
+        for (tag, entry) in tags.iter_mut().zip(entries) {
+            if *tag == wanted
+                && let Some(entry) = entry
+                && entry.key.borrow() == key
+            {
+                return Some((tag, entry));
+            }
+        }
+        None
+    }
+
+    fn store<Q>(&mut self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        if let Some((_, entry)) = self.find(hash, key) {
+            (entry.words, entry.epoch) = (words, epoch);
+            return;
+        }
+        let wanted = tag_of(hash);
+        let Some(way) = self.room(wanted, epoch) else {
+            return;
+        };
+        let Set { tags, entries } = self.set(wanted);
+        // Of no use until the key is copied, which may panic.
+        tags[way] = EMPTY;
+        match &mut entries[way] {
+            Some(entry) => {
+                key.clone_into(&mut entry.key);
+                (entry.words, entry.epoch) = (words, epoch);
+            }
+            entry => {
+                let key = key.to_owned();
+                *entry = Some(Entry { key, words, epoch });
+            }
+        }
+        tags[way] = wanted;
+    }
+
+    /// Where a newcomer may go, if anywhere.
+    fn room(&mut self, wanted: u64, epoch: u64) -> Option<usize> {
+        loop {
+            let set = self.set(wanted);
+            let is_of_use = |entry: &Option<Entry<K, N>>| {
+                entry.as_ref().is_some_and(|entry| entry.epoch == epoch)
+            };
+            let ways = set.tags.iter().zip(&set.entries);
+            let mut ways = ways.map(|(tag, entry)| *tag != EMPTY && is_of_use(entry));
+            if let Some(free) = ways.position(|taken| !taken) {
+                return Some(free);
+            }
+            if self.sets.len() == MOST_SETS {
+                break;
+            }
+            self.grow();
+        }
+        self.crowded = self.crowded.wrapping_add(1);
+        let turn = self.crowded / PATIENCE;
+        (self.crowded % PATIENCE == 0).then_some(turn as usize % WAYS)
+    }
+
+    /// Doubles the places. What met in one is then in one of two.
+    fn grow(&mut self) {
+        let sets = empty_sets(2 * self.sets.len());
+        for set in mem::replace(&mut self.sets, sets) {
+            for (way, (tag, entry)) in set.tags.into_iter().zip(set.entries).enumerate() {
+                let set = self.set(tag);
+                set.tags[way] = tag;
+                set.entries[way] = entry;
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "masked")]
+    #[inline]
+    fn set(&mut self, tag: u64) -> &mut Set<K, N> {
+        let mask = self.sets.len() - 1;
+        &mut self.sets[tag as usize & mask]
+    }
+}
+
+/// Any hash but 0 is its own tag.
+#[inline]
+fn tag_of(hash: u64) -> u64 {
+    hash.max(1)
+}
+
+fn empty_sets<K, const N: usize>(count: usize) -> Vec<Set<K, N>> {
+    let empty = || Set {
+        tags: [EMPTY; WAYS],
+        entries: [const { None }; WAYS],
+    };
+    iter::repeat_with(empty).take(count).collect()
+}
