@@ -33,24 +33,15 @@
 //!
 //! The models are `src/tests/models/memory.rs`.
 
-use std::{any::Any, borrow::Borrow, cell::RefCell, iter, marker::PhantomData, mem};
+mod cache;
 
+use std::{any::Any, borrow::Borrow, cell::RefCell, marker::PhantomData};
+
+use self::cache::Cache;
 use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
 
 /// The longest key that is remembered, in bytes, of what `size_of_val` counts: a copy is kept.
 const LONGEST: usize = 128;
-
-/// How many keys can have the same place.
-const WAYS: usize = 4;
-
-/// The first and the greatest size of a memory, in places: 16 and 2,048 keys. A thousand refused
-/// keys fit. More would not stay in a cache that is near, and the table is no slower than that.
-const FIRST_SETS: usize = 4;
-const MOST_SETS: usize = 512;
-
-/// When a place is full and the memory as well, every so-manieth newcomer gets in. Under a flood of
-/// more keys than fit, nearly all copies would be made in vain.
-const PATIENCE: u32 = 8;
 
 /// How many limiters a thread has memories of, at the most. One that finds its place taken by
 /// another asks the table.
@@ -58,9 +49,6 @@ const HOMES: usize = 64;
 
 /// The epoch of a limiter that is no more.
 const GONE: u64 = u64::MAX;
-
-/// No key's tag.
-const EMPTY: u64 = 0;
 
 /// What one limiter has to do with it: its name among all, and the epoch of its memories.
 pub(crate) struct Refusals<K, const N: usize> {
@@ -82,7 +70,7 @@ type Homes = [Option<Home>; HOMES];
 struct Home {
     limiter: u64,
     epoch: Arc<AtomicU64>,
-    /// Of the limiter's types, of which a static can know nothing.
+    /// A [`Cache`] of the limiter's types, of which a static can know nothing.
     memory: Box<dyn Any>,
 }
 
@@ -121,12 +109,15 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     {
         at_homes(|homes| {
             let memory = self.memory(homes)?;
-            let (tag, entry) = memory.find(hash, key)?;
-            let judgement = judge(&entry.words).filter(|_| self.epoch() == entry.epoch);
-            if judgement.is_none() {
-                *tag = EMPTY;
+            let epoch = memory.epoch;
+            let hit = memory.find(hash, key)?;
+            match judge(hit.words) {
+                Some(judgement) => (self.epoch() == epoch).then_some(judgement),
+                None => {
+                    hit.forget();
+                    None
+                }
             }
-            judgement
         })
     }
 
@@ -141,29 +132,34 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
         }
         at_homes(|homes| {
             if homes[place(self.limiter)].is_none() {
-                self.settle(homes);
+                self.settle(homes, epoch);
             }
             let memory = self.memory(homes)?;
-            memory.store(hash, key, words, epoch);
+            if memory.epoch < epoch {
+                *memory = Cache::new(epoch);
+            }
+            if memory.epoch == epoch {
+                memory.store(hash, key, words);
+            }
             Some(())
         });
     }
 
     /// Makes a memory for this limiter, and drops those of limiters that are gone.
     #[cold]
-    fn settle(&self, homes: &mut Homes) {
+    fn settle(&self, homes: &mut Homes, epoch: u64) {
         for home in homes.iter_mut() {
             home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
         }
         homes[place(self.limiter)] = Some(Home {
             limiter: self.limiter,
             epoch: Arc::clone(&self.epoch),
-            memory: Box::new(Memory::<K, N>::new()),
+            memory: Box::new(Cache::<K, N>::new(epoch)),
         });
     }
 
     #[inline]
-    fn memory<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Memory<K, N>> {
+    fn memory<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Cache<K, N>> {
         let home = homes[place(self.limiter)].as_mut()?;
         if home.limiter == self.limiter {
             home.memory.downcast_mut()
@@ -197,136 +193,4 @@ impl<K, const N: usize> Drop for Refusals<K, N> {
         // Only now are keys dropped, whose code may come here again.
         drop(own);
     }
-}
-
-/// A set-associative cache of keys and words.
-struct Memory<K, const N: usize> {
-    /// A power of two of them.
-    sets: Vec<Set<K, N>>,
-    /// How many newcomers found their place full.
-    crowded: u32,
-}
-
-struct Set<K, const N: usize> {
-    /// The hashes of the entries beside, and [`EMPTY`] for one that is of no use.
-    tags: [u64; WAYS],
-    entries: [Option<Entry<K, N>>; WAYS],
-}
-
-struct Entry<K, const N: usize> {
-    key: K,
-    words: [u64; N],
-    epoch: u64,
-}
-
-impl<K, const N: usize> Memory<K, N> {
-    fn new() -> Memory<K, N> {
-        Memory {
-            sets: empty_sets(FIRST_SETS),
-            crowded: 0,
-        }
-    }
-
-    #[inline]
-    fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<(&mut u64, &mut Entry<K, N>)>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let wanted = tag_of(hash);
-        let Set { tags, entries } = self.set(wanted);
-        for (tag, entry) in tags.iter_mut().zip(entries) {
-            if *tag == wanted
-                && let Some(entry) = entry
-                && entry.key.borrow() == key
-            {
-                return Some((tag, entry));
-            }
-        }
-        None
-    }
-
-    fn store<Q>(&mut self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
-    where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        if let Some((_, entry)) = self.find(hash, key) {
-            (entry.words, entry.epoch) = (words, epoch);
-            return;
-        }
-        let wanted = tag_of(hash);
-        let Some(way) = self.room(wanted, epoch) else {
-            return;
-        };
-        let Set { tags, entries } = self.set(wanted);
-        // Of no use until the key is copied, which may panic.
-        tags[way] = EMPTY;
-        match &mut entries[way] {
-            Some(entry) => {
-                key.clone_into(&mut entry.key);
-                (entry.words, entry.epoch) = (words, epoch);
-            }
-            entry => {
-                let key = key.to_owned();
-                *entry = Some(Entry { key, words, epoch });
-            }
-        }
-        tags[way] = wanted;
-    }
-
-    /// Where a newcomer may go, if anywhere.
-    fn room(&mut self, wanted: u64, epoch: u64) -> Option<usize> {
-        loop {
-            let set = self.set(wanted);
-            let is_of_use = |entry: &Option<Entry<K, N>>| {
-                entry.as_ref().is_some_and(|entry| entry.epoch == epoch)
-            };
-            let ways = set.tags.iter().zip(&set.entries);
-            let mut ways = ways.map(|(tag, entry)| *tag != EMPTY && is_of_use(entry));
-            if let Some(free) = ways.position(|taken| !taken) {
-                return Some(free);
-            }
-            if self.sets.len() == MOST_SETS {
-                break;
-            }
-            self.grow();
-        }
-        self.crowded = self.crowded.wrapping_add(1);
-        let turn = self.crowded / PATIENCE;
-        (self.crowded % PATIENCE == 0).then_some(turn as usize % WAYS)
-    }
-
-    /// Doubles the places. What met in one is then in one of two.
-    fn grow(&mut self) {
-        let sets = empty_sets(2 * self.sets.len());
-        for set in mem::replace(&mut self.sets, sets) {
-            for (way, (tag, entry)) in set.tags.into_iter().zip(set.entries).enumerate() {
-                let set = self.set(tag);
-                set.tags[way] = tag;
-                set.entries[way] = entry;
-            }
-        }
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "masked")]
-    #[inline]
-    fn set(&mut self, tag: u64) -> &mut Set<K, N> {
-        let mask = self.sets.len() - 1;
-        &mut self.sets[tag as usize & mask]
-    }
-}
-
-/// Any hash but 0 is its own tag.
-#[inline]
-fn tag_of(hash: u64) -> u64 {
-    hash.max(1)
-}
-
-fn empty_sets<K, const N: usize>(count: usize) -> Vec<Set<K, N>> {
-    let empty = || Set {
-        tags: [EMPTY; WAYS],
-        entries: [const { None }; WAYS],
-    };
-    iter::repeat_with(empty).take(count).collect()
 }

@@ -1,6 +1,6 @@
 //! Several quotas as one decision.
 
-use std::{array, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use crate::bucket::{Bucket, Reading};
 use crate::decision::Decision;
@@ -98,7 +98,12 @@ impl<const N: usize> Policy<N> {
 
     #[inline]
     fn readings(&self, words: &[u64; N], now: u64) -> [Reading; N] {
-        array::from_fn(|quota| self.buckets[quota].reading(words[quota], now))
+        // Not `array::from_fn`, which is not always compiled into its place.
+        let mut readings = [self.buckets[0].reading(words[0], now); N];
+        for (reading, (bucket, word)) in readings.iter_mut().zip(self.buckets.iter().zip(words)) {
+            *reading = bucket.reading(*word, now);
+        }
+        readings
     }
 }
 

@@ -10,6 +10,7 @@
 mod models {
     mod drop_and_sweep;
     mod forget;
+    mod memory;
     mod policy;
     mod refill;
     mod sweep;

@@ -186,8 +186,9 @@ BUGS = [
     Bug(
         "law 9: every check lets a step pass",
         "src/limiter.rs",
-        "        let now = core.timer.now();\n        match",
-        "        let now = core.timer.now() + core.table.len() as u64 * 1_000_000;\n        match",
+        "        self.policy.spend(words, self.timer.now(), n)",
+        "        let now = self.timer.now() + self.table.len() as u64 * 1_000_000;\n"
+        "        self.policy.spend(words, now, n)",
         "properties",
         ["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
     ),
@@ -218,29 +219,50 @@ BUGS = [
     Bug(
         "race: decided on a copy and stored later",
         "src/limiter.rs",
-        "        match core.table.update(key, |words| core.spend(words, now, n)) {\n",
-        "        let copy = core.table.read(key, |words| *words).map(|mut words| {\n"
-        "            let decision = core.spend(&mut words, now, n);\n"
-        "            core.table.update(key, |stored| *stored = words);\n"
-        "            decision\n        });\n        match copy {\n",
+        "        let decision = core\n            .table\n"
+        "            .update(hash, key, |words| core.spend(words, n))\n",
+        "        let copy = core.table.read(key, |words| *words);\n"
+        "        let decision = copy.map(|mut words| {\n"
+        "            let decision = core.spend(&mut words, n);\n"
+        "            core.table.update(hash, key, |stored| *stored = words);\n"
+        "            decision\n        })\n",
         "models",
         ["three_threads_race_for_the_last_unit_across_a_refill"],
     ),
     Bug(
         "race: of two threads that both find the key unknown the second stores it anew",
-        "src/limiter.rs",
-        "Found::Stored => self.spend(words, now, n),",
-        "Found::Stored => {\n                *words = [0; N];\n                self.spend(words, now, n)\n            }",
+        "src/table.rs",
+        "            change(words)\n",
+        "            *words = [0; N];\n            change(words)\n",
         "models",
         ["two_threads_race_for_one_unit_and_one_gets_it"],
     ),
     Bug(
-        "race: a refusal with an old now stands",
+        "race: the clock is read before the lock is taken",
         "src/limiter.rs",
-        "            again(self.timer.now())\n",
-        "            let _ = again;\n            decision\n",
+        "        let decision = core\n            .table\n"
+        "            .update(hash, key, |words| core.spend(words, n))\n"
+        "            .unwrap_or_else(|| core.check_unknown(hash, key, n));",
+        "        let now = core.timer.now();\n"
+        "        let spend = |words: &mut [u64; N]| core.policy.spend(words, now, n);\n"
+        "        let decision = core.table.update(hash, key, spend);\n"
+        "        let store = || core.table.upsert(hash, key.to_owned(), spend);\n"
+        "        let decision = decision.unwrap_or_else(store);",
         "models",
-        ["nobody_is_refused_while_a_unit_is_there", "peek_sees_no_denial_while_a_unit_is_there"],
+        [
+            "nobody_is_refused_while_a_unit_is_there",
+            "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
+            "a_stalled_caller_earns_nothing_from_before_the_forgetting",
+        ],
+    ),
+    Bug(
+        "race: a peek reads the clock before it takes the lock",
+        "src/limiter.rs",
+        "        let look = |words: &[u64; N]| core.policy.peek(words, core.timer.now(), n);",
+        "        let now = core.timer.now();\n"
+        "        let look = |words: &[u64; N]| core.policy.peek(words, now, n);",
+        "models",
+        ["peek_sees_no_denial_while_a_unit_is_there"],
     ),
     Bug(
         "race: a policy spends from the first quota before it asks the second",
@@ -253,25 +275,6 @@ BUGS = [
         [
             "a_refusal_by_one_quota_spends_from_neither",
             "neither_quota_is_exceeded_while_the_faster_refills",
-        ],
-    ),
-    Bug(
-        "sweep: nobody is told of the time before the keys are dropped",
-        "src/limiter.rs",
-        "let now = self.timer.now_for_dropping();",
-        "let now = self.timer.now();",
-        "models",
-        ["a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile"],
-    ),
-    Bug(
-        "sweep: who stores a key does not look at the time that was reached",
-        "src/clock.rs",
-        "        now.max(self.reached.load(Ordering::Relaxed))\n    }\n}",
-        "        now\n    }\n}",
-        "models",
-        [
-            "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
-            "a_stalled_caller_earns_nothing_from_before_the_forgetting",
         ],
     ),
     Bug(
@@ -296,29 +299,135 @@ BUGS = [
         ["a_check_against_the_automatic_sweep_mints_and_loses_nothing"],
     ),
     Bug(
-        "forget: nobody is told of the time before the key is dropped",
-        "src/limiter.rs",
-        "            self.core.timer.now_for_dropping();\n        })",
-        "        })",
-        "models",
-        ["a_stalled_caller_earns_nothing_from_before_the_forgetting"],
-    ),
-    Bug(
-        "forget: the time is read before the lock is taken",
-        "src/limiter.rs",
-        "        self.core.table.remove(key, || {\n            self.core.timer.now_for_dropping();\n        })",
-        "        self.core.timer.now_for_dropping();\n        self.core.table.remove(key, || ())",
-        "models",
-        ["a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more"],
-    ),
-    Bug(
         "forget: looks and removes under two locks",
         "src/limiter.rs",
-        "        self.core.table.remove(key, || {\n            self.core.timer.now_for_dropping();\n        })",
+        "        self.core.table.remove(key, || self.core.refusals.end())",
         "        let stored = self.core.table.read(key, |_| ()).is_some();\n"
-        "        self.core.table.remove(key, || ());\n        stored",
+        "        self.core.table.remove(key, || self.core.refusals.end());\n        stored",
         "models",
         ["forgetting_twice_at_once_forgets_one_key"],
+    ),
+    Bug(
+        "memory: a forgetting ends no memory",
+        "src/limiter.rs",
+        "        self.core.table.remove(key, || self.core.refusals.end())",
+        "        self.core.table.remove(key, || ())",
+        "models",
+        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: a forgetting ends the memories before it takes the lock",
+        "src/limiter.rs",
+        "        self.core.table.remove(key, || self.core.refusals.end())",
+        "        self.core.refusals.end();\n        self.core.table.remove(key, || ())",
+        "models",
+        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: a forgetting ends the memories after it released the lock",
+        "src/limiter.rs",
+        "        self.core.table.remove(key, || self.core.refusals.end())",
+        "        let was = self.core.table.remove(key, || ());\n"
+        "        self.core.refusals.end();\n        was",
+        "models",
+        ["whoever_is_told_of_a_key_that_was_found_forgotten_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: the epoch is read when the table has been asked",
+        "src/limiter.rs",
+        "            core.refusals.remember(hash, key, words, epoch);",
+        "            let _ = epoch;\n"
+        "            core.refusals.remember(hash, key, words, core.refusals.epoch());",
+        "models",
+        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: believed in whatever epoch",
+        "src/memory.rs",
+        "(self.epoch() == epoch).then_some(judgement)",
+        "(self.epoch() >= epoch).then_some(judgement)",
+        "models",
+        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: kept through a change of epoch",
+        "src/memory.rs",
+        "                *memory = Cache::new(epoch);",
+        "                memory.epoch = epoch;",
+        "refusals",
+        ["a_forgetting_ends_the_memories_of_all_keys"],
+    ),
+    Bug(
+        "memory: nothing is remembered",
+        "src/memory.rs",
+        "            if memory.epoch == epoch {",
+        "            if memory.epoch > epoch {",
+        "refusals",
+        ["a_remembered_refusal_takes_no_lock"],
+    ),
+    Bug(
+        "memory: keys are compared by hash",
+        "src/memory/cache.rs",
+        ".key.borrow() == key {",
+        ".key.borrow() == key || wanted != EMPTY {",
+        "refusals",
+        ["a_stranger_with_the_same_hash_is_not_refused"],
+    ),
+    Bug(
+        "memory: limiters are told apart by their place",
+        "src/memory.rs",
+        "        if home.limiter == self.limiter {",
+        "        if home.limiter <= self.limiter {",
+        "refusals",
+        ["limiters_beyond_the_places_of_a_thread_are_told_apart"],
+    ),
+    Bug(
+        "memory: whatever was denied is remembered",
+        "src/decision.rs",
+        "        lacking.then(|| ",
+        "        (lacking || !self.allowed).then(|| ",
+        "refusals",
+        ["a_request_for_more_than_is_left_is_not_remembered"],
+    ),
+    Bug(
+        "memory: refuses when a unit is there again",
+        "src/limiter.rs",
+        "            decision.words_lacking_a_unit().map(|_| decision)",
+        "            Some(decision)",
+        "refusals",
+        ["a_remembered_key_is_answered_as_the_table_would"],
+    ),
+    Bug(
+        "memory: a key of any length is copied",
+        "src/memory.rs",
+        "        if size_of_val(key) > LONGEST {",
+        "        if size_of_val(key) > usize::MAX / 2 {",
+        "refusals",
+        ["a_long_key_is_not_copied"],
+    ),
+    Bug(
+        "memory: grows without a bound",
+        "src/memory/cache.rs",
+        "const MOST_SETS: usize = 512;",
+        "const MOST_SETS: usize = 1 << 40;",
+        "refusals",
+        ["a_flood_of_keys_is_remembered_within_bounds"],
+    ),
+    Bug(
+        "memory: stays when the limiter is gone",
+        "src/memory.rs",
+        "        let is_own = |home: &mut Home| home.limiter == self.limiter;",
+        "        let is_own = |_: &mut Home| false;",
+        "refusals",
+        ["whoever_drops_a_limiter_drops_its_keys"],
+    ),
+    Bug(
+        "memory: of limiters that are gone, another thread's stays for ever",
+        "src/memory.rs",
+        "home.epoch.load(Ordering::Relaxed) == GONE",
+        "home.epoch.load(Ordering::Relaxed) == GONE - 1",
+        "refusals",
+        ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),
     Bug(
         "drop: the thread is told to stop without its lock, and misses the bell",

@@ -246,8 +246,9 @@ fn note(call: Call) {
     let mut counts = CALLS.get();
     counts[call as usize] += 1;
     CALLS.set(counts);
-    let hook = HOOK.with_borrow_mut(|hook| hook.take_if(|(at, _)| *at == call));
-    if let Some((_, hook)) = hook {
+    // A copy that the limiter keeps for this thread may be dropped after the hook, when it ends.
+    let hook = HOOK.try_with(|hook| hook.borrow_mut().take_if(|(at, _)| *at == call));
+    if let Ok(Some((_, hook))) = hook {
         hook();
     }
 }

@@ -4,3 +4,4 @@
 //! they share.
 
 pub mod http;
+pub mod keyed;

@@ -1,0 +1,424 @@
+//! How long do the slowest checks take while another thread sweeps, and while the table grows?
+//!
+//! `cargo bench --manifest-path benches/peers/Cargo.toml --bench latency -- --help` (Linux only)
+//!
+//! One thread times each of its checks, of random keys of a full table. A round lasts as long as
+//! what the other thread does:
+//!
+//! - `sweep`: it looks at every key of that table once, and finds none to forget.
+//! - `elsewhere`: it does so in a second table of the same kind, so that the two threads share
+//!   caches and memory but no lock.
+//! - `spin`: it spins, for as long as the last sweep of that contender took.
+//!
+//! `growth` has no other thread: the checks are the first of a million keys, from an empty table
+//! on, and the slowest are those in which the table, or a part of it, moves.
+//!
+//! Of each round, the 99.99th percentile and the greatest; of those the medians over the rounds. In
+//! a round of fewer than 10,000 checks both are the greatest, as where one check waits for a whole
+//! sweep. Contenders take turns, and in each round another is the first.
+//!
+//! A check is also slow when the system gives the thread's core to another program. So each thread
+//! is kept to a core of its own, and rows are written twice. For those called `undisturbed`
+//!
+//! - the time for which the checking thread could have run and did not, as the system counts it
+//!   (`/proc/thread-self/schedstat`), is taken from the check that it fell in. A thread that waits
+//!   for a lock could not run.
+//! - rounds are left out in which the other thread had to wait for its core for more than 20 us
+//!   and a thousandth of the round, as it may have held a lock meanwhile. If fewer than five are
+//!   left, there are more rounds, up to four times as many; and no row, if that does not help.
+//!
+//! What a hypervisor takes from a core is in no such count: it is in `elsewhere` and `spin` as it
+//! is in `sweep`, and the difference between these is the locks'.
+
+#[path = "keyed/cores.rs"]
+mod cores;
+
+use std::{
+    fs::File,
+    hint::black_box,
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::Barrier,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use tollgate_peers::keyed::{Floor, Forgets, Governor, MutexMap, Outcome, Quota, Tollgate};
+use tollgate_peers::keyed::{Rival, prepared};
+
+use cores::{keep_to, keep_to_any};
+
+/// Times the slowest checks of tollgate and its peers.
+#[derive(Parser)]
+struct Arguments {
+    /// Rounds of each contender with each that the other thread does.
+    #[arg(long, default_value_t = 41)]
+    rounds: usize,
+    /// The sizes of tables that are swept.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000_000, 10_000_000])]
+    keys: Vec<u64>,
+    /// Write the rows to this file, too.
+    #[arg(long)]
+    csv: Option<PathBuf>,
+    /// Cargo's own.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Rounds that a median is of, at least.
+const ENOUGH: usize = 5;
+
+/// The cores of the two threads.
+const CHECKING: usize = 0;
+const OTHER: usize = 1;
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
+    if let Some(csv) = &mut csv {
+        writeln!(csv, "what,keys,contender,p9999_ns,max_ns")?;
+    }
+    println!(
+        "{:42}{:>14}{:>14}{:>8}",
+        "ns", "99.99%", "greatest", "rounds"
+    );
+    for &keys in &arguments.keys {
+        let mut subjects: Vec<Box<dyn Subject>> = vec![
+            Box::new(Swept::<Tollgate<u64>>::new(keys)),
+            Box::new(Swept::<Governor<u64, 1, std::hash::RandomState>>::new(keys)),
+            Box::new(Swept::<Governor<u64, 1, foldhash::fast::RandomState>>::new(
+                keys,
+            )),
+            Box::new(Swept::<MutexMap<u64>>::new(keys)),
+            Box::new(Swept::<Floor<u64>>::new(keys)),
+        ];
+        let whats = [
+            Some(Beside::Sweep),
+            Some(Beside::Elsewhere),
+            Some(Beside::Spin),
+        ];
+        report(&mut subjects, &whats, keys, arguments.rounds, &mut csv)?;
+    }
+    let mut subjects: Vec<Box<dyn Subject>> = vec![
+        Box::new(Grown::<Tollgate<u64>>::new()),
+        Box::new(Grown::<Governor<u64, 1, std::hash::RandomState>>::new()),
+        Box::new(Grown::<Governor<u64, 1, foldhash::fast::RandomState>>::new()),
+        Box::new(Grown::<MutexMap<u64>>::new()),
+        Box::new(Grown::<Floor<u64>>::new()),
+    ];
+    report(&mut subjects, &[None], GROWN, arguments.rounds, &mut csv)
+}
+
+/// Makes all rounds and tells of them.
+fn report(
+    subjects: &mut [Box<dyn Subject>],
+    whats: &[Option<Beside>],
+    keys: u64,
+    rounds: usize,
+    csv: &mut Option<File>,
+) -> io::Result<()> {
+    let mut all: Vec<Vec<Vec<Round>>> = (subjects.iter())
+        .map(|_| whats.iter().map(|_| Vec::new()).collect())
+        .collect();
+    keep_to(CHECKING);
+    for round in 0..4 * rounds {
+        for nth in 0..subjects.len() {
+            let subject = (round + nth) % subjects.len();
+            for (what, made) in whats.iter().zip(&mut all[subject]) {
+                let undisturbed = made.iter().filter(|round| round.undisturbed.is_some());
+                if round < rounds || undisturbed.count() < ENOUGH {
+                    made.push(subjects[subject].round(*what));
+                }
+            }
+        }
+    }
+    // Where tables are made does not matter.
+    keep_to_any();
+    for (nth, what) in whats.iter().enumerate() {
+        let what = what.map_or("growth", Beside::name);
+        for (subject, rounds) in subjects.iter().zip(&all) {
+            let every = rounds[nth].iter().map(|round| round.all);
+            let undisturbed = rounds[nth].iter().filter_map(|round| round.undisturbed);
+            row(what, keys, subject.name(), every.collect(), csv)?;
+            let what = format!("{what} undisturbed");
+            row(&what, keys, subject.name(), undisturbed.collect(), csv)?;
+        }
+    }
+    Ok(())
+}
+
+fn row(
+    what: &str,
+    keys: u64,
+    name: &str,
+    rounds: Vec<Slowest>,
+    csv: &mut Option<File>,
+) -> io::Result<()> {
+    let title = format!("{what}, {keys} keys, {name}");
+    let count = rounds.len();
+    if count < ENOUGH {
+        println!("{title:60}{:>14}{:>14}{count:8}", "", "");
+        return Ok(());
+    }
+    let median = |of: fn(&Slowest) -> u64| {
+        let mut times: Vec<u64> = rounds.iter().map(of).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (percentile, greatest) = (
+        median(|round| round.percentile),
+        median(|round| round.greatest),
+    );
+    println!("{title:60}{percentile:14}{greatest:14}{count:8}");
+    if let Some(csv) = csv {
+        writeln!(csv, "{what},{keys},{name},{percentile},{greatest}")?;
+    }
+    Ok(())
+}
+
+/// What the other thread does.
+#[derive(Clone, Copy)]
+enum Beside {
+    Sweep,
+    Elsewhere,
+    Spin,
+}
+
+impl Beside {
+    fn name(self) -> &'static str {
+        match self {
+            Beside::Sweep => "sweep",
+            Beside::Elsewhere => "elsewhere",
+            Beside::Spin => "spin",
+        }
+    }
+}
+
+/// A contender, with what it needs for a round.
+trait Subject {
+    fn name(&self) -> &'static str;
+
+    /// Beside another thread, or alone.
+    fn round(&mut self, beside: Option<Beside>) -> Round;
+}
+
+struct Round {
+    all: Slowest,
+    /// None if the other thread had to wait for its core.
+    undisturbed: Option<Slowest>,
+}
+
+#[derive(Clone, Copy)]
+struct Slowest {
+    percentile: u64,
+    greatest: u64,
+}
+
+/// Two tables of refused keys, one of them checked.
+struct Swept<R> {
+    keys: u64,
+    checked: R,
+    elsewhere: R,
+    random: fastrand::Rng,
+    swept: Duration,
+}
+
+impl<R: Forgets<u64>> Swept<R> {
+    fn new(keys: u64) -> Swept<R> {
+        R::prove();
+        Swept {
+            keys,
+            checked: prepared(Outcome::Refused, keys),
+            elsewhere: prepared(Outcome::Refused, keys),
+            random: fastrand::Rng::with_seed(1),
+            swept: Duration::ZERO,
+        }
+    }
+}
+
+impl<R: Forgets<u64>> Subject for Swept<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn round(&mut self, beside: Option<Beside>) -> Round {
+        let Swept {
+            keys,
+            checked,
+            elsewhere,
+            random,
+            swept,
+        } = self;
+        let expected = !R::DECIDES;
+        let (ready, done) = (Barrier::new(2), AtomicBool::new(false));
+        let other = || {
+            keep_to(OTHER);
+            let waited = Waited::new();
+            ready.wait();
+            let before = waited.nanos();
+            let began = Instant::now();
+            match beside {
+                Some(Beside::Sweep) => checked.forget(),
+                Some(Beside::Elsewhere) => elsewhere.forget(),
+                Some(Beside::Spin) => {
+                    while began.elapsed() < *swept {
+                        std::hint::spin_loop();
+                    }
+                }
+                None => {}
+            }
+            let took = began.elapsed();
+            done.store(true, Ordering::Release);
+            (took, waited.nanos() - before)
+        };
+        let (times, (took, waited)) = thread::scope(|scope| {
+            let other = scope.spawn(other);
+            let mut times = Times::new();
+            ready.wait();
+            times.begin();
+            while !done.load(Ordering::Acquire) {
+                let key = random.u64(..*keys);
+                times.time(|| assert_eq!(black_box(checked.check(&key)), expected));
+            }
+            (times, other.join().expect("it does not panic"))
+        });
+        if let Some(Beside::Sweep) = beside {
+            *swept = took;
+        }
+        let mut round = times.round();
+        round.undisturbed = round.undisturbed.filter(|_| waited < negligible(took));
+        round
+    }
+}
+
+/// A table that grows.
+struct Grown<R>(std::marker::PhantomData<R>);
+
+/// Keys that a table grows to.
+const GROWN: u64 = 1_000_000;
+
+impl<R: Rival<u64>> Grown<R> {
+    fn new() -> Grown<R> {
+        R::prove();
+        Grown(std::marker::PhantomData)
+    }
+}
+
+impl<R: Rival<u64>> Subject for Grown<R> {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn round(&mut self, _: Option<Beside>) -> Round {
+        let hourly = Quota {
+            nanos: 3_600_000_000_000,
+            burst: R::LEAST_BURST,
+        };
+        let rival = R::new([hourly]);
+        let mut times = Times::new();
+        times.begin();
+        for key in 0..GROWN {
+            times.time(|| assert!(black_box(rival.check(&key))));
+        }
+        assert_eq!(rival.stored(), Some(GROWN as usize));
+        times.round()
+    }
+}
+
+/// The times of checks in this thread.
+struct Times {
+    clock: quanta::Clock,
+    /// When the last ended.
+    last: u64,
+    waited: Waited,
+    waited_before: u64,
+    all: Vec<u64>,
+    undisturbed: Vec<u64>,
+}
+
+/// Below this, in ns, no other program has had the core and given it back.
+const UNINTERRUPTED: u64 = 5_000;
+
+/// What the other thread may wait for its core in an undisturbed round, of the time that it took:
+/// 20 us, or in a long one a thousandth of it.
+fn negligible(took: Duration) -> u64 {
+    (took.as_nanos() as u64 / 1_000).max(20_000)
+}
+
+impl Times {
+    fn new() -> Times {
+        Times {
+            clock: quanta::Clock::new(),
+            last: 0,
+            waited: Waited::new(),
+            waited_before: 0,
+            all: Vec::with_capacity(1 << 20),
+            undisturbed: Vec::with_capacity(1 << 20),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.waited_before = self.waited.nanos();
+        self.last = self.clock.raw();
+    }
+
+    #[inline]
+    fn time(&mut self, check: impl FnOnce()) {
+        let began = self.clock.raw();
+        check();
+        let ended = self.clock.raw();
+        let nanos = self.clock.delta_as_nanos(began, ended);
+        self.all.push(nanos);
+        // What the thread waited between two checks is asked for, too, lest the next one be blamed.
+        let waited = match self.clock.delta_as_nanos(self.last, ended) {
+            ..UNINTERRUPTED => 0,
+            _ => self.newly_waited(),
+        };
+        self.undisturbed.push(nanos.saturating_sub(waited));
+        self.last = self.clock.raw();
+    }
+
+    /// The ns that this thread has waited for its core since this was last asked.
+    #[cold]
+    fn newly_waited(&mut self) -> u64 {
+        let waited = self.waited.nanos();
+        waited - std::mem::replace(&mut self.waited_before, waited)
+    }
+
+    fn round(self) -> Round {
+        Round {
+            all: slowest(self.all).expect("a check"),
+            undisturbed: slowest(self.undisturbed),
+        }
+    }
+}
+
+fn slowest(mut times: Vec<u64>) -> Option<Slowest> {
+    times.sort_unstable();
+    let &greatest = times.last()?;
+    let percentile = times[(times.len() * 9_999 / 10_000).min(times.len() - 1)];
+    Some(Slowest {
+        percentile,
+        greatest,
+    })
+}
+
+/// For how long the thread that made this has been ready to run and had no core.
+struct Waited(File);
+
+impl Waited {
+    fn new() -> Waited {
+        Waited(File::open("/proc/thread-self/schedstat").expect("Linux tells"))
+    }
+
+    fn nanos(&self) -> u64 {
+        let mut text = [0; 64];
+        let len = self.0.read_at(&mut text, 0).expect("it can be read again");
+        let text = str::from_utf8(&text[..len]).expect("numbers");
+        let waited = text.split(' ').nth(1).expect("after the time that it ran");
+        waited.parse().expect("a number")
+    }
+}

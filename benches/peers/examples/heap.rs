@@ -1,0 +1,65 @@
+//! How many bytes of the heap does a stored key take, in a table of a million?
+//!
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml --example heap [-- KEYS]`
+//!
+//! Counted is what is asked of the allocator and not given back once all keys are stored, the keys'
+//! own bytes with it. What the allocator adds is not. Tables grow by doubling, so that at another
+//! number of keys all have more or less room to spare.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    env,
+    error::Error,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tollgate_peers::keyed::{Key, Outcome};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let keys = match env::args().nth(1) {
+        Some(keys) => keys.parse()?,
+        None => 1_000_000,
+    };
+    println!("type,contender,bytes_per_key");
+    rows::<u64>(keys);
+    rows::<String>(keys);
+    Ok(())
+}
+
+fn rows<K: Key>(keys: u64) {
+    for contender in K::contenders() {
+        let before = LIVE.load(Ordering::Relaxed);
+        let table = (contender.prepared)(Outcome::Refused, keys);
+        let bytes = LIVE.load(Ordering::Relaxed) - before;
+        println!(
+            "{},{},{:.1}",
+            K::NAME,
+            contender.name,
+            bytes as f64 / keys as f64
+        );
+        drop(table);
+    }
+}
+
+/// The bytes that are allocated.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+struct Counting;
+
+// SAFETY: it is the system's allocator, with a number that nothing depends on.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { System.dealloc(block, layout) }
+    }
+}

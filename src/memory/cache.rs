@@ -1,0 +1,184 @@
+//! The cache behind a thread's memory: set-associative, and no larger than need be.
+
+use std::borrow::Borrow;
+
+/// How many keys fit in a set.
+const WAYS: usize = 4;
+
+/// The first and the greatest number of sets: 16 and 2,048 keys. A thousand refused keys fit, and
+/// stay in a cache that is near. For many more the table is as fast.
+const FIRST_SETS: usize = 4;
+const MOST_SETS: usize = 512;
+
+/// When a set is full and there can be no more of them, every so-manieth newcomer gets in. Under a
+/// flood of more keys than fit, nearly all copies would be made in vain.
+const PATIENCE: u32 = 8;
+
+/// No key's tag.
+const EMPTY: u32 = 0;
+
+/// No entry's index.
+const NOWHERE: u32 = u32::MAX;
+
+/// Keys and words, of one epoch.
+pub(super) struct Cache<K, const N: usize> {
+    pub(super) epoch: u64,
+    /// A power of two of sets. Apart from the entries, so that a key that is not there costs one
+    /// look at few bytes.
+    sets: Vec<Set>,
+    entries: Vec<Entry<K, N>>,
+    /// How many newcomers found their set full.
+    crowded: u32,
+}
+
+/// The keys that one place in the cache has room for.
+#[derive(Clone)]
+struct Set {
+    /// Half of each key's hash, or [`EMPTY`].
+    tags: [u32; WAYS],
+    /// Where its entry is, or [`NOWHERE`]. A way keeps its entry when it is emptied.
+    entries: [u32; WAYS],
+}
+
+struct Entry<K, const N: usize> {
+    key: K,
+    words: [u64; N],
+}
+
+/// What [`find`](Cache::find) found.
+pub(super) struct Hit<'a, const N: usize> {
+    tag: &'a mut u32,
+    pub(super) words: &'a [u64; N],
+}
+
+impl<const N: usize> Hit<'_, N> {
+    pub(super) fn forget(self) {
+        *self.tag = EMPTY;
+    }
+}
+
+impl Set {
+    const UNUSED: Set = Set {
+        tags: [EMPTY; WAYS],
+        entries: [NOWHERE; WAYS],
+    };
+
+    /// A bit for each way that has the tag: without a branch, as which one it is cannot be foreseen.
+    #[inline]
+    fn ways(&self, tag: u32) -> u32 {
+        let bit = |way: usize| u32::from(self.tags[way] == tag) << way;
+        bit(0) | bit(1) | bit(2) | bit(3)
+    }
+}
+
+impl<K, const N: usize> Cache<K, N> {
+    pub(super) fn new(epoch: u64) -> Cache<K, N> {
+        Cache {
+            epoch,
+            sets: vec![Set::UNUSED; FIRST_SETS],
+            entries: Vec::new(),
+            crowded: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<Hit<'_, N>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let wanted = tag(hash);
+        let set = place(wanted, self.sets.len());
+        let set = &mut self.sets[set];
+        let mut ways = set.ways(wanted);
+        while ways != 0 {
+            let way = ways.trailing_zeros() as usize % WAYS;
+            let entry = set.entries[way] as usize;
+            if self.entries.get(entry)?.key.borrow() == key {
+                let tag = &mut set.tags[way];
+                let words = &self.entries[entry].words;
+                return Some(Hit { tag, words });
+            }
+            ways &= ways - 1;
+        }
+        None
+    }
+
+    /// Stores a key that [`find`](Cache::find) has not found, or not if there is no room. (Should
+    /// it be there after all, its older words are of as little use as ever.)
+    pub(super) fn store<Q>(&mut self, hash: u64, key: &Q, words: [u64; N])
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let wanted = tag(hash);
+        let Some(way) = self.room(wanted) else {
+            return;
+        };
+        let set = place(wanted, self.sets.len());
+        let Set { tags, entries } = &mut self.sets[set];
+        // Of no use until the key is copied, which may panic.
+        tags[way] = EMPTY;
+        match self.entries.get_mut(entries[way] as usize) {
+            Some(entry) => {
+                key.clone_into(&mut entry.key);
+                entry.words = words;
+            }
+            None => {
+                let key = key.to_owned();
+                // At most as many as there are ways.
+                entries[way] = u32::try_from(self.entries.len()).unwrap_or(NOWHERE);
+                self.entries.push(Entry { key, words });
+            }
+        }
+        tags[way] = wanted;
+    }
+
+    /// Which way a newcomer may take, if any.
+    fn room(&mut self, wanted: u32) -> Option<usize> {
+        loop {
+            let set = place(wanted, self.sets.len());
+            let free = self.sets[set].ways(EMPTY);
+            if free != 0 {
+                return Some(free.trailing_zeros() as usize);
+            }
+            if self.sets.len() == MOST_SETS {
+                break;
+            }
+            self.grow();
+        }
+        self.crowded = self.crowded.wrapping_add(1);
+        let turn = (self.crowded / PATIENCE) as usize;
+        self.crowded.is_multiple_of(PATIENCE).then_some(turn % WAYS)
+    }
+
+    /// Doubles the sets. The ways of one are then in one of two, so there is room for each.
+    fn grow(&mut self) {
+        let count = 2 * self.sets.len();
+        let mut sets = vec![Set::UNUSED; count];
+        for (from, set) in self.sets.iter().enumerate() {
+            for (way, tag) in set.tags.into_iter().enumerate() {
+                let to = if tag == EMPTY {
+                    from
+                } else {
+                    place(tag, count)
+                };
+                (sets[to].tags[way], sets[to].entries[way]) = (tag, set.entries[way]);
+            }
+        }
+        self.sets = sets;
+    }
+}
+
+/// Half of a hash, and never [`EMPTY`].
+#[expect(clippy::cast_possible_truncation, reason = "half of 64 bits")]
+#[inline]
+fn tag(hash: u64) -> u32 {
+    ((hash >> 32) as u32).max(1)
+}
+
+/// Which of `sets` a key with that tag is in.
+#[inline]
+fn place(tag: u32, sets: usize) -> usize {
+    tag as usize & (sets - 1)
+}

@@ -1,0 +1,316 @@
+//! What a thread remembers of refusals: it is never wrong, takes no lock, and is bounded.
+
+mod common;
+
+use std::{
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use common::cases::{
+    Asked, Call, Numbers, SECOND, Stored, Time, at_next, by_hand, drain, finishes,
+};
+use common::oracle::{Oracle, answer};
+use tollgate::{Policy, Quota, RateLimiter};
+
+/// Somebody else holds the key's shard all the while.
+#[test]
+fn a_remembered_refusal_takes_no_lock() {
+    let ended = finishes("a refusal beside a held shard", || {
+        let (limiter, _) = by_hand::<Stored, 1>(Quota::per_second(1).burst(1));
+        let limiter = Arc::new(limiter);
+        assert!(limiter.allow(&Asked(0)));
+        let first = limiter.check(&Asked(0));
+        let (held, is_held) = mpsc::channel();
+        let (release, is_released) = mpsc::channel::<()>();
+        let holder = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || {
+                at_next(Call::Eq, move || {
+                    held.send(()).unwrap();
+                    is_released.recv().unwrap();
+                });
+                limiter.forget(&Asked(0))
+            })
+        };
+        is_held.recv().unwrap();
+        for _ in 0..1_000 {
+            assert_eq!(answer(&limiter.check(&Asked(0))), answer(&first));
+        }
+        release.send(()).unwrap();
+        assert!(holder.join().unwrap());
+        assert!(limiter.allow(&Asked(0)), "it is forgotten, and he knows");
+    });
+    ended.unwrap();
+}
+
+/// Every number too, at whatever time, for however many units, and with a forgetting now and then.
+#[test]
+fn a_remembered_key_is_answered_as_the_table_would() {
+    let one = Policy::from(Quota::per_minute(6).burst(3));
+    let two = Policy::from([Quota::per_second(1).burst(2), Quota::per_minute(6).burst(3)]);
+    compare(one, 1);
+    compare(two, 2);
+}
+
+fn compare<const N: usize>(policy: Policy<N>, seed: u64) {
+    const KEYS: u64 = 5;
+    let (limiter, time) = by_hand::<u64, N>(policy);
+    let mut numbers = Numbers::new(seed);
+    let mut oracles = [(); KEYS as usize].map(|()| Oracle::new(policy.quotas()));
+    let (mut denied, mut forgotten) = (0, 0);
+    for _ in 0..100_000 {
+        // Mostly less than any unit takes.
+        time.advance(numbers.below(SECOND / 2) >> numbers.below(30));
+        let key = numbers.below(KEYS);
+        let oracle = &mut oracles[usize::try_from(key).unwrap()];
+        if numbers.below(200) == 0 {
+            forgotten += usize::from(limiter.forget(&key));
+            *oracle = Oracle::new(policy.quotas());
+            oracle.check(time.now(), 0);
+        } else {
+            let n = [1, 1, 1, 1, 0, 2, 3, 4][usize::try_from(numbers.below(8)).unwrap()];
+            let decision = limiter.check_n(&key, n);
+            let expected = oracle.check(time.now(), n);
+            assert_eq!(
+                answer(&decision),
+                expected,
+                "{n} of {key} at {}",
+                time.now()
+            );
+            denied += usize::from(!expected.allowed);
+        }
+    }
+    assert!(denied > 30_000, "{denied}");
+    assert!(forgotten > 200, "{forgotten}");
+}
+
+/// The same hash for every key.
+#[derive(Clone, Default)]
+struct Alike;
+
+impl Hasher for Alike {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        0x1234_5678_9abc_def0
+    }
+}
+
+#[test]
+fn a_stranger_with_the_same_hash_is_not_refused() {
+    let time = Time::new();
+    let limiter: RateLimiter<u64, 1, BuildHasherDefault<Alike>> =
+        RateLimiter::builder(Quota::per_second(1).burst(2))
+            .clock(time.clock.clone())
+            .hasher(BuildHasherDefault::default())
+            .sweep_by_hand()
+            .build();
+    for key in 0..100 {
+        for earlier in 0..key {
+            assert!(!limiter.allow(&earlier), "{earlier}");
+        }
+        assert!(limiter.allow(&key));
+        assert!(limiter.allow(&key));
+    }
+}
+
+#[test]
+fn a_request_for_more_than_is_left_is_not_remembered() {
+    let (limiter, _) = by_hand::<u64, 1>(Quota::per_second(1).burst(5));
+    assert!(limiter.check_n(&0, 3).is_allowed());
+    for remaining in [2, 1] {
+        let denied = limiter.check_n(&0, 3);
+        assert!(!denied.is_allowed());
+        assert_eq!(denied.remaining(), remaining);
+        // By somebody else, so that this thread learns nothing of it.
+        let other = thread::scope(|scope| scope.spawn(|| limiter.allow(&0)).join());
+        assert!(other.unwrap());
+    }
+    assert_eq!(limiter.check_n(&0, 3).remaining(), 0);
+}
+
+/// The memory of one key ends with the forgetting of another, and does not come back.
+#[test]
+fn a_forgetting_ends_the_memories_of_all_keys() {
+    let (limiter, _) = by_hand::<u64, 1>(Quota::per_second(1).burst(1));
+    for key in [0, 1] {
+        assert_eq!(drain(&limiter, key), 1);
+    }
+    assert!(limiter.forget(&0));
+    assert!(!limiter.allow(&1));
+    assert!(limiter.allow(&0));
+    assert!(!limiter.allow(&0));
+}
+
+#[test]
+fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
+    // Hashing alike, or they would never find each other's keys.
+    let builder = || RateLimiter::builder(Quota::per_second(1).burst(2)).sweep_by_hand();
+    let limiters: Vec<RateLimiter<u64, 1, BuildHasherDefault<Alike>>> = (0..300)
+        .map(|_| {
+            builder()
+                .clock(Time::new().clock)
+                .hasher(BuildHasherDefault::default())
+        })
+        .map(|builder| builder.build())
+        .collect();
+    for _ in 0..2 {
+        for (index, limiter) in limiters.iter().enumerate() {
+            assert!(limiter.allow(&0) && limiter.allow(&0), "{index}");
+            assert!(!limiter.allow(&0) && !limiter.allow(&0), "{index}");
+        }
+        for limiter in &limiters {
+            assert!(!limiter.allow(&0));
+            assert!(limiter.forget(&0));
+        }
+    }
+    // Of another type, at the places of those.
+    let others: Vec<_> = (0..300)
+        .map(|_| by_hand::<String, 2>([Quota::per_second(1).burst(2); 2]).0)
+        .collect();
+    for limiter in &others {
+        assert!(limiter.allow("0") && limiter.allow("0"));
+        assert!(!limiter.allow("0") && !limiter.allow("0"));
+        assert!(limiter.allow("1"));
+    }
+}
+
+/// A key that counts how many of its kind there are, in a count of its test's own.
+struct Counted {
+    key: u64,
+    alive: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    fn new(key: u64, alive: &Arc<AtomicUsize>) -> Counted {
+        alive.fetch_add(1, Ordering::SeqCst);
+        let alive = Arc::clone(alive);
+        Counted { key, alive }
+    }
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Counted {
+        Counted::new(self.key, &self.alive)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Counted) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Counted {}
+
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+#[test]
+fn a_flood_of_keys_is_remembered_within_bounds() {
+    const KEYS: u64 = 50_000;
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (limiter, time) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
+    for key in 0..KEYS {
+        let key = Counted::new(key, &alive);
+        assert!(limiter.allow(&key));
+        for _ in 0..10 {
+            assert!(!limiter.allow(&key));
+        }
+    }
+    let copies = alive.load(Ordering::SeqCst) - limiter.len();
+    // 512 sets of four.
+    assert!((1_500..=2_048).contains(&copies), "{copies}");
+    time.set(SECOND);
+    assert_eq!(limiter.sweep() as u64, KEYS);
+    assert_eq!(alive.load(Ordering::SeqCst), copies);
+}
+
+#[test]
+fn whoever_drops_a_limiter_drops_its_keys() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
+    let key = Counted::new(0, &alive);
+    assert!(limiter.allow(&key));
+    assert!(!limiter.allow(&key));
+    assert_eq!(
+        alive.load(Ordering::SeqCst),
+        3,
+        "the key, the table's and the thread's"
+    );
+    drop(limiter);
+    assert_eq!(alive.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn another_thread_drops_its_copies_when_it_remembers_for_another_limiter() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let limiter = |alive: &Arc<AtomicUsize>| {
+        let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
+        assert!(limiter.allow(&Counted::new(0, alive)));
+        limiter
+    };
+    let first = Arc::new(limiter(&alive));
+    let other = Arc::new(AtomicUsize::new(0));
+    let second = limiter(&other);
+    let (refused, is_refused) = mpsc::channel();
+    let (dropped, is_dropped) = mpsc::channel::<()>();
+    let refusing = {
+        let (first, alive) = (Arc::clone(&first), Arc::clone(&alive));
+        thread::spawn(move || {
+            assert!(!first.allow(&Counted::new(0, &alive)));
+            drop(first);
+            refused.send(()).unwrap();
+            is_dropped.recv().unwrap();
+            assert!(!second.allow(&Counted::new(0, &other)));
+            assert_eq!(alive.load(Ordering::SeqCst), 0);
+            assert_eq!(
+                other.load(Ordering::SeqCst),
+                2,
+                "the table's and this thread's"
+            );
+            (second, other)
+        })
+    };
+    is_refused.recv().unwrap();
+    drop(first);
+    assert_eq!(alive.load(Ordering::SeqCst), 1, "the other thread's");
+    dropped.send(()).unwrap();
+    let (_second, other) = refusing.join().unwrap();
+    assert_eq!(
+        other.load(Ordering::SeqCst),
+        1,
+        "a thread that has ended remembers nothing"
+    );
+}
+
+/// A key that is all in one place, and longer than is copied.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Long([u8; 129], Counted);
+
+#[test]
+fn a_long_key_is_not_copied() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (limiter, _) = by_hand::<Long, 1>(Quota::per_second(1).burst(1));
+    let key = Long([7; 129], Counted::new(0, &alive));
+    assert!(limiter.allow(&key));
+    for _ in 0..100 {
+        assert!(!limiter.allow(&key));
+    }
+    assert_eq!(alive.load(Ordering::SeqCst), 2, "the key and the table's");
+}
