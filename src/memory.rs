@@ -35,7 +35,7 @@
 
 mod cache;
 
-use std::{any::Any, borrow::Borrow, cell::RefCell, marker::PhantomData};
+use std::{borrow::Borrow, cell::RefCell, marker::PhantomData};
 
 use self::cache::Cache;
 use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
@@ -64,14 +64,13 @@ thread_local! {
 
 /// A limiter's is at its number modulo `HOMES`. Numbers are handed out one after the other, so no
 /// two limiters meet before there have been so many.
-type Homes = [Option<Home>; HOMES];
+type Homes = [Option<Box<Home>>; HOMES];
 
 /// A thread's memory of one limiter.
 struct Home {
     limiter: u64,
     epoch: Arc<AtomicU64>,
-    /// A [`Cache`] of the limiter's types, of which a static can know nothing.
-    memory: Box<dyn Any>,
+    cache: Cache,
 }
 
 impl<K: 'static, const N: usize> Refusals<K, N> {
@@ -108,9 +107,9 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
         Q: Eq + ?Sized,
     {
         at_homes(|homes| {
-            let memory = self.memory(homes)?;
-            let epoch = memory.epoch;
-            let hit = memory.find(hash, key)?;
+            let cache = self.cache(homes)?;
+            let epoch = cache.epoch;
+            let hit = cache.find::<K, Q, N>(hash, key)?;
             match judge(hit.words) {
                 Some(judgement) => (self.epoch() == epoch).then_some(judgement),
                 None => {
@@ -134,12 +133,12 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             if homes[place(self.limiter)].is_none() {
                 self.settle(homes, epoch);
             }
-            let memory = self.memory(homes)?;
-            if memory.epoch < epoch {
-                *memory = Cache::new(epoch);
+            let cache = self.cache(homes)?;
+            if cache.epoch < epoch {
+                *cache = Cache::new::<K, N>(epoch);
             }
-            if memory.epoch == epoch {
-                memory.store(hash, key, words);
+            if cache.epoch == epoch {
+                cache.store(hash, key, words);
             }
             Some(())
         });
@@ -151,21 +150,17 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
         for home in homes.iter_mut() {
             home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
         }
-        homes[place(self.limiter)] = Some(Home {
+        homes[place(self.limiter)] = Some(Box::new(Home {
             limiter: self.limiter,
             epoch: Arc::clone(&self.epoch),
-            memory: Box::new(Cache::<K, N>::new(epoch)),
-        });
+            cache: Cache::new::<K, N>(epoch),
+        }));
     }
 
     #[inline]
-    fn memory<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Cache<K, N>> {
+    fn cache<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Cache> {
         let home = homes[place(self.limiter)].as_mut()?;
-        if home.limiter == self.limiter {
-            home.memory.downcast_mut()
-        } else {
-            None
-        }
+        (home.limiter == self.limiter).then_some(&mut home.cache)
     }
 }
 
@@ -188,7 +183,7 @@ fn place(limiter: u64) -> usize {
 impl<K, const N: usize> Drop for Refusals<K, N> {
     fn drop(&mut self) {
         self.epoch.store(GONE, Ordering::Relaxed);
-        let is_own = |home: &mut Home| home.limiter == self.limiter;
+        let is_own = |home: &mut Box<Home>| home.limiter == self.limiter;
         let own = at_homes(|homes| homes[place(self.limiter)].take_if(is_own));
         // Only now are keys dropped, whose code may come here again.
         drop(own);

@@ -37,19 +37,24 @@ enum Found {
 
 pub(crate) struct Table<K, const N: usize, S> {
     map: Map<K, N, S>,
-    /// How many keys are stored. Its own count, as asking every shard would wait for every lock,
-    /// and wait forever for one that the asking thread holds. Raised under the lock that stores a
-    /// key, and lowered once it is dropped, so that it is never below what is stored; additions
-    /// need no order.
-    len: AtomicUsize,
+    /// How many keys each shard ever stored, and how many of all were dropped: counts of our own,
+    /// as asking every shard would wait for every lock, and for ever for one that the asking
+    /// thread holds. `stored` is only written under the shard's lock, so that threads that store
+    /// keys in other shards need not wait for each other; `dropped` under it or later. They may
+    /// overflow on a machine of 32 bits: their difference does not.
+    stored: Box<[AtomicUsize]>,
+    dropped: AtomicUsize,
 }
 
 impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     /// `shards` is a power of two, and at least two.
     pub(crate) fn new(shards: usize, hasher: S) -> Table<K, N, S> {
+        let map = Map::new(shards, hasher);
+        let stored = (0..map.shards()).map(|_| AtomicUsize::new(0)).collect();
         Table {
-            map: Map::new(shards, hasher),
-            len: AtomicUsize::new(0),
+            map,
+            stored,
+            dropped: AtomicUsize::new(0),
         }
     }
 
@@ -83,7 +88,9 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     ) -> R {
         self.map.upsert(hash, key, |words, found| {
             if let Found::Absent = found {
-                self.len.fetch_add(1, Ordering::Relaxed);
+                let stored = &self.stored[self.map.shard(hash)];
+                let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
+                stored.store(one_more, Ordering::Relaxed);
             }
             change(words)
         })
@@ -106,7 +113,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     {
         let removed = self.map.remove(key, before);
         if removed.is_some() {
-            self.len.fetch_sub(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Release);
         }
         // Only now is the key dropped, which may panic.
         removed.is_some()
@@ -119,7 +126,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.retain(|words| {
             let keep = keep(words);
             if !keep {
-                self.len.fetch_sub(1, Ordering::Relaxed);
+                self.dropped.fetch_add(1, Ordering::Release);
                 dropped += 1;
             }
             keep
@@ -137,7 +144,14 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         }
     }
 
+    /// Never below what is stored all the while.
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+        // In this order: a key that is counted as dropped was stored before, as whoever dropped it
+        // had its shard's lock after whoever stored it, and releases what he knows.
+        let dropped = self.dropped.load(Ordering::Acquire);
+        let stored = self.stored.iter().fold(0_usize, |sum, stored| {
+            sum.wrapping_add(stored.load(Ordering::Relaxed))
+        });
+        stored.wrapping_sub(dropped)
     }
 }

@@ -1,6 +1,6 @@
 //! The cache behind a thread's memory: set-associative, and no larger than need be.
 
-use std::borrow::Borrow;
+use std::{any::Any, borrow::Borrow};
 
 /// How many keys fit in a set.
 const WAYS: usize = 4;
@@ -21,15 +21,18 @@ const EMPTY: u32 = 0;
 const NOWHERE: u32 = u32::MAX;
 
 /// Keys and words, of one epoch.
-pub(super) struct Cache<K, const N: usize> {
+pub(super) struct Cache {
     pub(super) epoch: u64,
     /// A power of two of sets. Apart from the entries, so that a key that is not there costs one
     /// look at few bytes.
     sets: Vec<Set>,
-    entries: Vec<Entry<K, N>>,
+    /// The [`Entries`] of one type of keys, of which what has one in a static can know nothing.
+    entries: Box<dyn Any>,
     /// How many newcomers found their set full.
     crowded: u32,
 }
+
+type Entries<K, const N: usize> = Vec<Entry<K, N>>;
 
 /// The keys that one place in the cache has room for.
 #[derive(Clone)]
@@ -71,33 +74,38 @@ impl Set {
     }
 }
 
-impl<K, const N: usize> Cache<K, N> {
-    pub(super) fn new(epoch: u64) -> Cache<K, N> {
+impl Cache {
+    pub(super) fn new<K: 'static, const N: usize>(epoch: u64) -> Cache {
         Cache {
             epoch,
             sets: vec![Set::UNUSED; FIRST_SETS],
-            entries: Vec::new(),
+            entries: Box::new(Entries::<K, N>::new()),
             crowded: 0,
         }
     }
 
     #[inline]
-    pub(super) fn find<Q>(&mut self, hash: u64, key: &Q) -> Option<Hit<'_, N>>
+    pub(super) fn find<K, Q, const N: usize>(&mut self, hash: u64, key: &Q) -> Option<Hit<'_, N>>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + 'static,
         Q: Eq + ?Sized,
     {
         let wanted = tag(hash);
         let set = place(wanted, self.sets.len());
         let set = &mut self.sets[set];
         let mut ways = set.ways(wanted);
+        if ways == 0 {
+            return None;
+        }
+        let entries: &Entries<K, N> = self.entries.downcast_ref()?;
         while ways != 0 {
             let way = ways.trailing_zeros() as usize % WAYS;
-            let entry = set.entries[way] as usize;
-            if self.entries.get(entry)?.key.borrow() == key {
-                let tag = &mut set.tags[way];
-                let words = &self.entries[entry].words;
-                return Some(Hit { tag, words });
+            let entry = entries.get(set.entries[way] as usize)?;
+            if entry.key.borrow() == key {
+                return Some(Hit {
+                    tag: &mut set.tags[way],
+                    words: &entry.words,
+                });
             }
             ways &= ways - 1;
         }
@@ -106,20 +114,23 @@ impl<K, const N: usize> Cache<K, N> {
 
     /// Stores a key that [`find`](Cache::find) has not found, or not if there is no room. (Should
     /// it be there after all, its older words are of as little use as ever.)
-    pub(super) fn store<Q>(&mut self, hash: u64, key: &Q, words: [u64; N])
+    pub(super) fn store<K, Q, const N: usize>(&mut self, hash: u64, key: &Q, words: [u64; N])
     where
-        K: Borrow<Q>,
-        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        K: Borrow<Q> + 'static,
+        Q: ToOwned<Owned = K> + ?Sized,
     {
         let wanted = tag(hash);
         let Some(way) = self.room(wanted) else {
+            return;
+        };
+        let Some(stored) = self.entries.downcast_mut::<Entries<K, N>>() else {
             return;
         };
         let set = place(wanted, self.sets.len());
         let Set { tags, entries } = &mut self.sets[set];
         // Of no use until the key is copied, which may panic.
         tags[way] = EMPTY;
-        match self.entries.get_mut(entries[way] as usize) {
+        match stored.get_mut(entries[way] as usize) {
             Some(entry) => {
                 key.clone_into(&mut entry.key);
                 entry.words = words;
@@ -127,8 +138,8 @@ impl<K, const N: usize> Cache<K, N> {
             None => {
                 let key = key.to_owned();
                 // At most as many as there are ways.
-                entries[way] = u32::try_from(self.entries.len()).unwrap_or(NOWHERE);
-                self.entries.push(Entry { key, words });
+                entries[way] = u32::try_from(stored.len()).unwrap_or(NOWHERE);
+                stored.push(Entry { key, words });
             }
         }
         tags[way] = wanted;

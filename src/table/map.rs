@@ -16,6 +16,10 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Map(DashMap::with_hasher_and_shard_amount(hasher, shards))
     }
 
+    pub(super) fn shards(&self) -> usize {
+        self.0.shards().len()
+    }
+
     #[inline]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.0.hasher().hash_one(key)
@@ -61,7 +65,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         reason = "as dashmap does with the hashes that it makes itself"
     )]
     #[inline]
-    fn shard(&self, hash: u64) -> usize {
+    pub(super) fn shard(&self, hash: u64) -> usize {
         self.0.determine_shard(hash as usize)
     }
 

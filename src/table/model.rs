@@ -43,7 +43,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        write(self.shard(key)).get_mut(key).map(change)
+        write(self.shard_of(key)).get_mut(key).map(change)
     }
 
     pub(super) fn upsert<R>(
@@ -52,7 +52,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         key: K,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
-        let mut shard = write(self.shard(&key));
+        let mut shard = write(self.shard_of(&key));
         match shard.get_mut(&key) {
             Some(words) => change(words, Found::Stored),
             None => {
@@ -69,7 +69,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        read(self.shard(key)).get(key).map(look)
+        read(self.shard_of(key)).get(key).map(look)
     }
 
     pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
@@ -77,7 +77,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let mut shard = write(self.shard(key));
+        let mut shard = write(self.shard_of(key));
         if shard.contains_key(key) {
             before();
         }
@@ -101,8 +101,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         0
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K, N>> {
-        &self.shards[usize::from(self.hash(key) & 1 == 1)]
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(super) fn shard(&self, hash: u64) -> usize {
+        usize::from(hash & 1 == 1)
+    }
+
+    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K, N>> {
+        &self.shards[self.shard(self.hash(key))]
     }
 }
 
