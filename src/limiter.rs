@@ -14,7 +14,7 @@ pub use builder::Builder;
 use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
-use crate::memory::Refusals;
+use crate::memory::{Recalled, Refusals};
 use crate::policy::Policy;
 use crate::sweep::Sweeper;
 use crate::sync::Arc;
@@ -159,15 +159,17 @@ where
     {
         let core = &*self.core;
         let hash = core.table.hash(key);
-        if let Some(denial) = core.recall(hash, key, n) {
-            return denial;
-        }
+        let wanting = match core.recall(hash, key, n) {
+            Recalled::Words(denial) => return denial,
+            Recalled::Nothing { wanting } => wanting,
+        };
         let epoch = core.refusals.epoch();
         let decision = core
             .table
             .update(hash, key, |words| core.spend(words, n))
             .unwrap_or_else(|| core.check_unknown(hash, key, n));
-        if !decision.is_allowed()
+        if wanting
+            && !decision.is_allowed()
             && let Some(words) = decision.words_lacking_a_unit()
         {
             core.refusals.remember(hash, key, words, epoch);
@@ -251,13 +253,13 @@ where
 
     /// The denial of a key that this thread remembers to be refused.
     #[inline]
-    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Option<Decision<N>>
+    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Recalled<Decision<N>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         if n == 0 {
-            return None;
+            return Recalled::Nothing { wanting: false };
         }
         self.refusals.recall(hash, key, |words| {
             let decision = self.policy.peek(words, self.timer.now(), n);

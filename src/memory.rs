@@ -73,6 +73,15 @@ struct Home {
     cache: Cache,
 }
 
+/// What [`Refusals::recall`] comes back with.
+pub(crate) enum Recalled<R> {
+    /// What was made of the words.
+    Words(R),
+    /// No words to go by. If it is `wanting`, those that the table has are to be remembered, should
+    /// they lack a unit.
+    Nothing { wanting: bool },
+}
+
 impl<K: 'static, const N: usize> Refusals<K, N> {
     pub(crate) fn new() -> Refusals<K, N> {
         Refusals {
@@ -93,31 +102,38 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What `judge` makes of the words that this thread remembers of a key. It is `None` if there
-    /// are none, and if `judge`, who is to read the clock, finds them to lack no unit any more.
+    /// What `judge` makes of the words that this thread remembers of a key. He is to read the
+    /// clock, and to answer `None` if they lack no unit any more.
     #[inline]
     pub(crate) fn recall<Q, R>(
         &self,
         hash: u64,
         key: &Q,
         judge: impl FnOnce(&[u64; N]) -> Option<R>,
-    ) -> Option<R>
+    ) -> Recalled<R>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        at_homes(|homes| {
-            let cache = self.cache(homes)?;
+        let recalled = at_homes(|homes| {
+            let Some(cache) = self.cache(homes) else {
+                return Recalled::Nothing { wanting: true };
+            };
             let epoch = cache.epoch;
-            let hit = cache.find::<K, Q, N>(hash, key)?;
+            let Some(hit) = cache.find::<K, Q, N>(hash, key) else {
+                let wanting = cache.is_wanting();
+                return Recalled::Nothing { wanting };
+            };
             match judge(hit.words) {
-                Some(judgement) => (self.epoch() == epoch).then_some(judgement),
+                Some(judgement) if self.epoch() == epoch => Recalled::Words(judgement),
+                Some(_) => Recalled::Nothing { wanting: true },
                 None => {
                     hit.forget();
-                    None
+                    Recalled::Nothing { wanting: true }
                 }
             }
-        })
+        });
+        recalled.unwrap_or(Recalled::Nothing { wanting: false })
     }
 
     /// Remembers the words of a key that lack a unit, as seen after `epoch` was read.
@@ -133,14 +149,15 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             if homes[place(self.limiter)].is_none() {
                 self.settle(homes, epoch);
             }
-            let cache = self.cache(homes)?;
+            let Some(cache) = self.cache(homes) else {
+                return;
+            };
             if cache.epoch < epoch {
                 *cache = Cache::new::<K, N>(epoch);
             }
             if cache.epoch == epoch {
                 cache.store(hash, key, words);
             }
-            Some(())
         });
     }
 
@@ -166,8 +183,8 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
 
 /// With this thread's memories; unless it is ending, or a key's own code calls from in there.
 #[inline]
-fn at_homes<R>(visit: impl FnOnce(&mut Homes) -> Option<R>) -> Option<R> {
-    let visited = MEMORIES.try_with(|homes| visit(&mut *homes.try_borrow_mut().ok()?));
+fn at_homes<R>(visit: impl FnOnce(&mut Homes) -> R) -> Option<R> {
+    let visited = MEMORIES.try_with(|homes| Some(visit(&mut *homes.try_borrow_mut().ok()?)));
     visited.ok().flatten()
 }
 

@@ -10,9 +10,9 @@ const WAYS: usize = 4;
 const FIRST_SETS: usize = 4;
 const MOST_SETS: usize = 512;
 
-/// When a set is full and there can be no more of them, every so-manieth newcomer gets in. Under a
-/// flood of more keys than fit, nearly all copies would be made in vain.
-const PATIENCE: u32 = 8;
+/// Once a set is full and there can be no more of them, a key takes another's place at every
+/// so-manieth miss only. Under a flood of more keys than fit, nearly all copies would be in vain.
+const PATIENCE: u32 = 16;
 
 /// No key's tag.
 const EMPTY: u32 = 0;
@@ -28,8 +28,10 @@ pub(super) struct Cache {
     sets: Vec<Set>,
     /// The [`Entries`] of one type of keys, of which what has one in a static can know nothing.
     entries: Box<dyn Any>,
-    /// How many newcomers found their set full.
-    crowded: u32,
+    /// Whether the last newcomer found its set full, and how often keys were looked for in vain
+    /// since there was a place for one.
+    is_crowded: bool,
+    misses: u32,
 }
 
 type Entries<K, const N: usize> = Vec<Entry<K, N>>;
@@ -80,7 +82,8 @@ impl Cache {
             epoch,
             sets: vec![Set::UNUSED; FIRST_SETS],
             entries: Box::new(Entries::<K, N>::new()),
-            crowded: 0,
+            is_crowded: false,
+            misses: 0,
         }
     }
 
@@ -112,17 +115,22 @@ impl Cache {
         None
     }
 
-    /// Stores a key that [`find`](Cache::find) has not found, or not if there is no room. (Should
-    /// it be there after all, its older words are of as little use as ever.)
+    /// Whether a key that was not found is to be stored, if it can be.
+    #[inline]
+    pub(super) fn is_wanting(&mut self) -> bool {
+        self.misses = self.misses.wrapping_add(1);
+        !self.is_crowded || self.misses.is_multiple_of(PATIENCE)
+    }
+
+    /// Stores a key that [`find`](Cache::find) has not found. (Should it be there after all, its
+    /// older words are of as little use as ever.)
     pub(super) fn store<K, Q, const N: usize>(&mut self, hash: u64, key: &Q, words: [u64; N])
     where
         K: Borrow<Q> + 'static,
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let wanted = tag(hash);
-        let Some(way) = self.room(wanted) else {
-            return;
-        };
+        let way = self.room(wanted);
         let Some(stored) = self.entries.downcast_mut::<Entries<K, N>>() else {
             return;
         };
@@ -145,22 +153,20 @@ impl Cache {
         tags[way] = wanted;
     }
 
-    /// Which way a newcomer may take, if any.
-    fn room(&mut self, wanted: u32) -> Option<usize> {
+    /// Which way a newcomer takes: a free one, or else any.
+    fn room(&mut self, wanted: u32) -> usize {
         loop {
             let set = place(wanted, self.sets.len());
             let free = self.sets[set].ways(EMPTY);
+            self.is_crowded = free == 0;
             if free != 0 {
-                return Some(free.trailing_zeros() as usize);
+                return free.trailing_zeros() as usize;
             }
             if self.sets.len() == MOST_SETS {
-                break;
+                return (self.misses / PATIENCE) as usize % WAYS;
             }
             self.grow();
         }
-        self.crowded = self.crowded.wrapping_add(1);
-        let turn = (self.crowded / PATIENCE) as usize;
-        self.crowded.is_multiple_of(PATIENCE).then_some(turn % WAYS)
     }
 
     /// Doubles the sets. The ways of one are then in one of two, so there is room for each.
