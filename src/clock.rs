@@ -1,11 +1,13 @@
 //! Where `now` comes from.
 
-use std::{fmt, time::Duration};
+use std::{fmt, io, panic::RefUnwindSafe, time::Duration};
 
 use crate::axis::HORIZON;
+use crate::background::{Background, Stop};
 use crate::sync::{Arc, AtomicU64, Ordering};
 
-/// A source of time for a limiter: the machine's, or a [`ManualClock`].
+/// A source of time for a limiter: the machine's, the machine's [at intervals](Clock::coarse), or a
+/// [`ManualClock`].
 ///
 /// The default reads the CPU's time stamp counter where it is invariant, and the operating
 /// system's monotonic clock elsewhere; never the wall clock. The first one made in a process
@@ -29,7 +31,63 @@ pub struct Clock(Source);
 #[derive(Clone)]
 enum Source {
     Machine(quanta::Clock),
+    Coarse(Arc<Coarse>),
     Manual(ManualClock),
+}
+
+/// The ns since it was made, as of when its thread last looked.
+struct Coarse {
+    now: Arc<AtomicU64>,
+    _thread: Background,
+}
+
+/// One word, and a thread's end.
+impl RefUnwindSafe for Coarse {}
+
+impl Clock {
+    /// The machine's clock, read for all by a thread of its own `every` so often, of 0.1 ms at the
+    /// least. A check then reads one word, which costs less: reading the clock is the largest part
+    /// of a check.
+    ///
+    /// The time that decisions are made on lags behind the clock, by `every` and for as long as the
+    /// system makes the thread wait for its turn; it is never ahead. With a lag of at most d:
+    ///
+    /// - In any stretch of time t a key is admitted at most b + (t + d) u / P units: what was
+    ///   earned is handed out up to d late, and so may fall into a later stretch.
+    /// - A unit may be refused for d after it was earned; so may one that is asked for after
+    ///   [`retry_after`](crate::Decision::retry_after), and the numbers of a decision are as of d
+    ///   ago.
+    ///
+    /// Clones share the time and the thread, which ends with the last of them.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system refuses a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tollgate::{Clock, Quota, RateLimiter};
+    ///
+    /// let clock = Clock::coarse(Duration::from_millis(1))?;
+    /// let limiter = RateLimiter::builder(Quota::per_minute(100)).clock(clock).build();
+    /// assert!(limiter.allow("alice"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn coarse(every: Duration) -> io::Result<Clock> {
+        let clock = quanta::Clock::new();
+        let start = clock.raw();
+        let now = Arc::new(AtomicU64::new(0));
+        let told = Arc::clone(&now);
+        let tell = move |_: &Stop| {
+            // Never back, should two sockets disagree.
+            told.fetch_max(clock.delta_as_nanos(start, clock.raw()), Ordering::Relaxed);
+        };
+        let every = every.max(Duration::from_micros(100));
+        let _thread = Background::start("tollgate-clock", every, tell)?;
+        Ok(Clock(Source::Coarse(Arc::new(Coarse { now, _thread }))))
+    }
 }
 
 impl Default for Source {
@@ -48,6 +106,7 @@ impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Source::Machine(_) => "Clock(machine)",
+            Source::Coarse(_) => "Clock(coarse)",
             Source::Manual(_) => "Clock(manual)",
         })
     }
@@ -77,7 +136,7 @@ impl Timer {
     pub(crate) fn start(clock: Clock) -> Timer {
         let start = clock.raw();
         let lag = match clock.0 {
-            Source::Machine(_) => MACHINE_LAG,
+            Source::Machine(_) | Source::Coarse(_) => MACHINE_LAG,
             Source::Manual(_) => MANUAL_LAG,
         };
         Timer {
@@ -95,7 +154,7 @@ impl Timer {
         let raw = self.clock.raw();
         let elapsed = match &self.clock.0 {
             Source::Machine(clock) => clock.delta_as_nanos(self.start, raw),
-            Source::Manual(_) => raw.saturating_sub(self.start),
+            Source::Coarse(_) | Source::Manual(_) => raw.saturating_sub(self.start),
         };
         let now = elapsed.min(HORIZON).max(reached);
         if now - reached > self.lag {
@@ -111,6 +170,7 @@ impl Clock {
     fn raw(&self) -> u64 {
         match &self.0 {
             Source::Machine(clock) => clock.raw(),
+            Source::Coarse(coarse) => coarse.now.load(Ordering::Relaxed),
             Source::Manual(clock) => clock.0.load(Ordering::Acquire),
         }
     }

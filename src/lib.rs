@@ -84,6 +84,7 @@
 )]
 
 mod axis;
+mod background;
 mod bucket;
 mod clock;
 mod decision;

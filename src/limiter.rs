@@ -11,12 +11,12 @@ use std::{
 
 pub use builder::Builder;
 
+use crate::background::Background;
 use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
 use crate::memory::{Recalled, Refusals};
 use crate::policy::Policy;
-use crate::sweep::Sweeper;
 use crate::sync::Arc;
 use crate::table::Table;
 
@@ -65,7 +65,7 @@ use crate::table::Table;
 /// by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
     /// Dropped first: ends and joins the thread, so that whoever drops the limiter drops its keys.
-    _sweeper: Option<Sweeper>,
+    _sweeper: Option<Background>,
     core: Arc<Core<K, N, S>>,
 }
 

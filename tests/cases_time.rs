@@ -2,14 +2,18 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{
+    cell::Cell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::cases::{
     Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, YEAR, at_next, by_hand, drain,
-    earned, has_run, nanos, quota, time_of,
+    earned, has_run, nanos, quota, time_of, wait_until,
 };
 use common::oracle::{Oracle, answer};
-use tollgate::{Quota, RateLimiter};
+use tollgate::{Clock, Quota, RateLimiter};
 
 /// Case 12. x/time/rate credits the same 100 ms twice.
 #[test]
@@ -294,6 +298,32 @@ fn only_the_given_clock_moves_a_bucket() {
     assert!((0..10_000).all(|_| !limiter.allow(&0)));
     time.set(1);
     assert!(limiter.allow(&0));
+}
+
+/// A coarse clock lags behind the machine's. It is never ahead of it, and does not stay behind.
+#[test]
+fn a_coarse_clock_hands_out_nothing_early_and_all_in_the_end() {
+    const BURST: u64 = 1_000_000_000;
+    let start = Instant::now();
+    let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1_000_000).burst(BURST))
+        .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
+        .sweep_by_hand()
+        .build();
+    assert!(limiter.check_n(&0, BURST).is_allowed());
+    let admitted = Cell::new(0);
+    wait_until("0.1 s is earned", || {
+        let remaining = limiter.peek(&0).remaining();
+        assert!(limiter.check_n(&0, remaining).is_allowed());
+        admitted.set(admitted.get() + remaining);
+        // A unit a us; the two clocks differ by some millionths.
+        let most = start.elapsed().as_micros() + 1;
+        assert!(u128::from(admitted.get()) <= most, "{admitted:?} of {most}");
+        admitted.get() >= 100_000
+    });
+    assert_eq!(
+        format!("{:?}", Clock::coarse(Duration::ZERO).unwrap()),
+        "Clock(coarse)"
+    );
 }
 
 /// Case 15.

@@ -9,8 +9,23 @@ use std::{
 
 /// The files from the ground up. Each may `use crate::` what stands before it, and nothing else.
 const FLOORS: &[&str] = &[
-    "axis", "sync", "hash", "error", "quota", "clock", "bucket", "decision", "policy", "serde",
-    "table", "sweep", "memory", "limiter", "tower", "lib",
+    "axis",
+    "sync",
+    "background",
+    "hash",
+    "error",
+    "quota",
+    "clock",
+    "bucket",
+    "decision",
+    "policy",
+    "serde",
+    "table",
+    "sweep",
+    "memory",
+    "limiter",
+    "tower",
+    "lib",
 ];
 
 /// The same within the HTTP face: what each of its files may `use crate::tower::`.

@@ -193,6 +193,15 @@ BUGS = [
         ["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
     ),
     Bug(
+        "time: a coarse clock counts time that is still to come",
+        "src/clock.rs",
+        "told.fetch_max(clock.delta_as_nanos(start, clock.raw()), Ordering::Relaxed);",
+        "let now = clock.delta_as_nanos(start, clock.raw()) + 5_000_000;\n"
+        "            told.fetch_max(now, Ordering::Relaxed);",
+        "cases_time",
+        ["a_coarse_clock_hands_out_nothing_early_and_all_in_the_end"],
+    ),
+    Bug(
         "law 10: a request above the burst is multiplied out",
         "src/bucket.rs",
         "        if n > self.burst {\n            return None;\n        }\n",
@@ -431,7 +440,7 @@ BUGS = [
     ),
     Bug(
         "drop: the thread is told to stop without its lock, and misses the bell",
-        "src/sweep.rs",
+        "src/background.rs",
         "        let guard = self.stop.lock.lock();\n        self.stop.asked",
         "        let guard = ();\n        self.stop.asked",
         "models",

@@ -9,11 +9,12 @@ use std::{
 };
 
 use super::{Core, RateLimiter};
+use crate::background::{Background, Stop};
 use crate::clock::{Clock, Timer};
 use crate::hash::RandomState;
 use crate::memory::Refusals;
 use crate::policy::Policy;
-use crate::sweep::{Schedule, Sweeper};
+use crate::sweep::Schedule;
 use crate::sync::Arc;
 use crate::table::Table;
 
@@ -140,9 +141,10 @@ where
             None => None,
             Some(interval) => {
                 let core = Arc::clone(&core);
-                Some(Sweeper::start(interval, move |stop| {
+                let sweep = move |stop: &Stop| {
                     core.sweep(|| stop.is_asked());
-                })?)
+                };
+                Some(Background::start("tollgate-sweep", interval, sweep)?)
             }
         };
         Ok(RateLimiter {

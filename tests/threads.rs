@@ -1,4 +1,5 @@
-//! Case 23: the thread that sweeps ends with its limiter.
+//! Case 23: the thread that sweeps ends with its limiter, and that of a coarse clock with its last
+//! clone.
 //!
 //! In a test binary of its own, as it counts the threads of the process.
 
@@ -9,22 +10,22 @@ mod common;
 use std::{fs, time::Duration};
 
 use common::cases::wait_until;
-use tollgate::{ManualClock, Quota, RateLimiter};
+use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
 /// Case 23.
 #[test]
 fn the_sweeping_thread_lives_as_long_as_its_limiter() {
-    assert_eq!(sweeping_threads(), 0);
+    assert_eq!(threads(SWEEPER), 0);
     let by_hand: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
         .sweep_by_hand()
         .build();
-    assert_eq!(sweeping_threads(), 0, "swept by hand, it needs none");
+    assert_eq!(threads(SWEEPER), 0, "swept by hand, it needs none");
 
     let limiter: RateLimiter<u64> = RateLimiter::new(Quota::per_second(1));
-    wait_until("a thread starts", || sweeping_threads() == 1);
+    wait_until("a thread starts", || threads(SWEEPER) == 1);
     drop(limiter);
     // It has been joined. The system may list it for an instant longer.
-    wait_until("the thread ends", || sweeping_threads() == 0);
+    wait_until("the thread ends", || threads(SWEEPER) == 0);
 
     for iteration in 0..200 {
         let clock = ManualClock::new();
@@ -39,24 +40,41 @@ fn the_sweeping_thread_lives_as_long_as_its_limiter() {
             limiter
         });
         if iteration % 10 == 0 {
-            wait_until("three start", || sweeping_threads() == 3);
+            wait_until("three start", || threads(SWEEPER) == 3);
         }
         clock.advance(Duration::from_secs(1));
         if iteration % 2 == 0 {
             wait_until("a sweep", || limiters[0].is_empty());
         }
         drop(limiters);
-        wait_until("all have ended", || sweeping_threads() == 0);
+        wait_until("all have ended", || threads(SWEEPER) == 0);
     }
     drop(by_hand);
 }
 
-/// How many threads of this process bear the name that a limiter gives them.
-fn sweeping_threads() -> usize {
+/// Here, as no other test may start threads of that name meanwhile.
+#[test]
+fn the_thread_of_a_coarse_clock_lives_as_long_as_its_last_clone() {
+    let clock = Clock::coarse(Duration::from_millis(1)).unwrap();
+    wait_until("a thread starts", || threads(CLOCK) == 1);
+    let builder = || RateLimiter::<u64>::builder(Quota::per_second(1)).sweep_by_hand();
+    let limiters = [1, 2, 3].map(|_| builder().clock(clock.clone()).build());
+    drop(clock);
+    assert!(limiters[0].allow(&0));
+    assert_eq!(threads(CLOCK), 1, "one for all");
+    drop(limiters);
+    wait_until("the thread ends", || threads(CLOCK) == 0);
+}
+
+const SWEEPER: &str = "tollgate-sweep";
+const CLOCK: &str = "tollgate-clock";
+
+/// How many threads of this process bear a name that the library gives its own.
+fn threads(name: &str) -> usize {
     fs::read_dir("/proc/self/task")
         .unwrap()
         // A thread may end while the list is read.
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.trim_end() == "tollgate-sweep")
+        .filter(|found| found.trim_end() == name)
         .count()
 }
