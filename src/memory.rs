@@ -119,6 +119,9 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             let Some(cache) = self.cache(homes) else {
                 return Recalled::Nothing { wanting: true };
             };
+            if !cache.is_of_use() {
+                return Recalled::Nothing { wanting: false };
+            }
             let epoch = cache.epoch;
             let Some(hit) = cache.find::<K, Q, N>(hash, key) else {
                 let wanting = cache.is_wanting();

@@ -14,6 +14,10 @@ const MOST_SETS: usize = 512;
 /// so-manieth miss only. Under a flood of more keys than fit, nearly all copies would be in vain.
 const PATIENCE: u32 = 16;
 
+/// After so many misses on end the cache is as good as none, and only looked into as often as that:
+/// a key that is refused time and again is found soon enough, and others do not pay for looking.
+const DOUBT: u32 = 256;
+
 /// No key's tag.
 const EMPTY: u32 = 0;
 
@@ -28,9 +32,9 @@ pub(super) struct Cache {
     sets: Vec<Set>,
     /// The [`Entries`] of one type of keys, of which what has one in a static can know nothing.
     entries: Box<dyn Any>,
-    /// Whether the last newcomer found its set full, and how often keys were looked for in vain
-    /// since there was a place for one.
+    /// Whether the last newcomer found its set full.
     is_crowded: bool,
+    /// How many keys were asked for since one was found.
     misses: u32,
 }
 
@@ -105,6 +109,7 @@ impl Cache {
             let way = ways.trailing_zeros() as usize % WAYS;
             let entry = entries.get(set.entries[way] as usize)?;
             if entry.key.borrow() == key {
+                self.misses = 0;
                 return Some(Hit {
                     tag: &mut set.tags[way],
                     words: &entry.words,
@@ -115,10 +120,16 @@ impl Cache {
         None
     }
 
-    /// Whether a key that was not found is to be stored, if it can be.
+    /// Whether the next key is to be looked for. To be asked before each.
     #[inline]
-    pub(super) fn is_wanting(&mut self) -> bool {
+    pub(super) fn is_of_use(&mut self) -> bool {
         self.misses = self.misses.wrapping_add(1);
+        self.misses < DOUBT || self.misses.is_multiple_of(PATIENCE)
+    }
+
+    /// Whether a key that was not found is to be stored.
+    #[inline]
+    pub(super) fn is_wanting(&self) -> bool {
         !self.is_crowded || self.misses.is_multiple_of(PATIENCE)
     }
 
