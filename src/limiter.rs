@@ -6,6 +6,7 @@ use std::{
     borrow::Borrow,
     fmt,
     hash::{BuildHasher, Hash},
+    mem,
     panic::{RefUnwindSafe, UnwindSafe},
 };
 
@@ -42,27 +43,31 @@ use crate::table::Table;
 ///   forgets every key: each starts again with a full bucket.
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until
 ///   its bucket is full and swept. There is no bound on their number.
+/// - **Copies of refused keys.** A thread that refuses keys keeps copies of up to 2,048 of them for
+///   each of up to 64 limiters, each key of at most 128 bytes by `size_of_val`: 48 KiB for `u64`,
+///   and nothing before its first refusal. It drops them when it drops the limiter or ends. Where
+///   another thread drops the limiter, they stay until it next begins to remember for some limiter.
 /// - **A thread.** Unless sweeping is [by hand](Builder::sweep_by_hand), a limiter owns a thread
 ///   that sleeps nearly always.
 ///
 /// # Consistency
 ///
-/// Concurrent checks of a key happen one after the other: each admission, and each denial, is the
-/// model's at some instant between the call and its return. In particular no two threads pass on
-/// one unit, and nobody is refused while the unit is there.
+/// Concurrent checks of a key happen one after the other: each decision is the model's at some
+/// instant between the call and its return. In particular no two threads pass on one unit, and
+/// nobody is refused while the unit is there.
 ///
-/// More precisely, a check reads the clock, takes the key's shard of the table exclusively and
-/// decides. An admission is as of the first reading of the clock. A denial is as of a second
-/// reading under the lock, as a unit may have been earned while the thread waited for it. What
-/// another thread sees of a full bucket, by [`peek`](RateLimiter::peek) or by asking for 0, does
-/// not bind a check that had read the clock before and spends after: it spends as of then.
+/// More precisely, a check takes the key's shard of the table exclusively, reads the clock and
+/// decides. A thread that finds a key without a unit remembers what it saw, and refuses the key
+/// again without asking the table until a unit is earned: nothing but [`forget`](RateLimiter::forget)
+/// can change such a bucket, and that ends what threads remember.
 ///
 /// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
 /// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).
-/// If they panic, the panic reaches the caller and nothing has been spent. One loss is possible:
-/// should the `Hash` of a stored key panic while its shard of the table is tidied to make room,
-/// keys of that shard may be forgotten with their debt, and [`len`](RateLimiter::len) stay too high
-/// by as many.
+/// If they panic, the panic reaches the caller and nothing has been spent. `ToOwned` runs under no
+/// lock, when a key is first stored, and when a thread copies one that it has refused: a panic then
+/// reaches the caller in place of the denial. One loss is possible: should the `Hash` of a stored
+/// key panic while its shard of the table is tidied to make room, keys of that shard may be
+/// forgotten with their debt, and [`len`](RateLimiter::len) stay too high by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
     /// Dropped first: ends and joins the thread, so that whoever drops the limiter drops its keys.
     _sweeper: Option<Background>,
@@ -164,10 +169,14 @@ where
             Recalled::Nothing { wanting } => wanting,
         };
         let epoch = core.refusals.epoch();
-        let decision = core
-            .table
-            .update(hash, key, |words| core.spend(words, n))
-            .unwrap_or_else(|| core.check_unknown(hash, key, n));
+        let decision = if const { is_cheap::<K>() } && core.policy.is_storing(n) {
+            core.table
+                .upsert(hash, key.to_owned(), |words| core.spend(words, n))
+        } else {
+            core.table
+                .update(hash, key, |words| core.spend(words, n))
+                .unwrap_or_else(|| core.check_unknown(hash, key, n))
+        };
         if wanting
             && !decision.is_allowed()
             && let Some(words) = decision.words_lacking_a_unit()
@@ -273,7 +282,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if n == 0 || self.policy.is_never(n) {
+        if !self.policy.is_storing(n) {
             return self.policy.peek(&[0; N], self.timer.now(), n);
         }
         // The key is cloned before any lock is taken. Another thread may store it meanwhile.
@@ -291,6 +300,14 @@ where
         }
         forgotten
     }
+}
+
+/// Whether a key is copied for every check, in case that it is to be stored, rather than looked for
+/// first: a number, say, that is copied in a register and needs no dropping.
+///
+/// The models have it looked for first, as there is more to go wrong.
+const fn is_cheap<K>() -> bool {
+    !mem::needs_drop::<K>() && size_of::<K>() <= 32 && cfg!(not(tollgate_loom))
 }
 
 /// Its table changes under locks that a panic releases with nothing half written.

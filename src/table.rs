@@ -80,6 +80,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     }
 
     /// Changes the words of `key`, which are those of a full bucket if it was not stored.
+    #[inline]
     pub(crate) fn upsert<R>(
         &self,
         hash: u64,

@@ -10,8 +10,8 @@ const WAYS: usize = 4;
 const FIRST_SETS: usize = 4;
 const MOST_SETS: usize = 512;
 
-/// Once a set is full and there can be no more of them, a key takes another's place at every
-/// so-manieth miss only. Under a flood of more keys than fit, nearly all copies would be in vain.
+/// Once a set is full and there can be no more of them, one in so many newcomers takes another's
+/// place. Under a flood of more keys than fit, nearly all copies would be in vain.
 const PATIENCE: u32 = 16;
 
 /// After so many misses on end the cache is as good as none, and only looked into as often as that:
@@ -36,6 +36,8 @@ pub(super) struct Cache {
     is_crowded: bool,
     /// How many keys were asked for since one was found.
     misses: u32,
+    /// How many keys were not found while it was crowded.
+    crowded_out: u32,
 }
 
 type Entries<K, const N: usize> = Vec<Entry<K, N>>;
@@ -88,6 +90,7 @@ impl Cache {
             entries: Box::new(Entries::<K, N>::new()),
             is_crowded: false,
             misses: 0,
+            crowded_out: 0,
         }
     }
 
@@ -127,10 +130,15 @@ impl Cache {
         self.misses < DOUBT || self.misses.is_multiple_of(PATIENCE)
     }
 
-    /// Whether a key that was not found is to be stored.
+    /// Whether a key that was not found is to be stored. To be asked once for each.
     #[inline]
-    pub(super) fn is_wanting(&self) -> bool {
-        !self.is_crowded || self.misses.is_multiple_of(PATIENCE)
+    pub(super) fn is_wanting(&mut self) -> bool {
+        if !self.is_crowded {
+            return true;
+        }
+        self.crowded_out = self.crowded_out.wrapping_add(1);
+        // In doubt few are looked for, and these are as few as are to be stored.
+        self.misses >= DOUBT || self.crowded_out.is_multiple_of(PATIENCE)
     }
 
     /// Stores a key that [`find`](Cache::find) has not found. (Should it be there after all, its
@@ -174,7 +182,7 @@ impl Cache {
                 return free.trailing_zeros() as usize;
             }
             if self.sets.len() == MOST_SETS {
-                return (self.misses / PATIENCE) as usize % WAYS;
+                return (self.crowded_out / PATIENCE) as usize % WAYS;
             }
             self.grow();
         }
@@ -209,4 +217,105 @@ fn tag(hash: u64) -> u32 {
 #[inline]
 fn place(tag: u32, sets: usize) -> usize {
     tag as usize & (sets - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// A hash without a pattern. SplitMix64.
+    fn hash(key: u64) -> u64 {
+        let mut mixed = key.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// As a thread asks: looks for the key, and stores it if that is wanted.
+    fn found(cache: &mut Cache, key: u64) -> bool {
+        if !cache.is_of_use() {
+            return false;
+        }
+        if cache.find::<u64, u64, 1>(hash(key), &key).is_some() {
+            return true;
+        }
+        if cache.is_wanting() {
+            cache.store(hash(key), &key, [key]);
+        }
+        false
+    }
+
+    #[test]
+    fn a_thousand_keys_are_found_again() {
+        let mut cache = Cache::new::<u64, 1>(0);
+        for _ in 0..20 {
+            (0..1_000).for_each(|key| {
+                found(&mut cache, key);
+            });
+        }
+        let found = (0..1_000).filter(|&key| found(&mut cache, key)).count();
+        assert!(found > 900, "{found}");
+        assert_eq!(cache.sets.len(), MOST_SETS);
+    }
+
+    /// As long as there are few keys, it is small.
+    #[test]
+    fn it_is_no_larger_than_need_be() {
+        let mut cache = Cache::new::<u64, 1>(0);
+        for key in 0..4 {
+            found(&mut cache, key);
+            assert!((0..=key).all(|key| found(&mut cache, key)));
+        }
+        assert_eq!(cache.sets.len(), FIRST_SETS);
+    }
+
+    /// One key that is asked for over and over, among many that never come again.
+    #[test]
+    fn a_key_is_found_again_after_a_flood_of_others() {
+        let mut cache = Cache::new::<u64, 1>(0);
+        (1..100_000).for_each(|key| {
+            found(&mut cache, key);
+        });
+        let tries = (1..).find(|_| found(&mut cache, 0)).unwrap();
+        assert!(tries <= 3 * PATIENCE, "{tries}");
+        assert!((0..1_000).all(|_| found(&mut cache, 0)));
+    }
+
+    /// With whatever hashes: a few that all keys share, and such as differ in one half only.
+    #[test]
+    fn what_is_found_is_what_was_stored_last() {
+        let hashes: [fn(u64) -> u64; 4] = [hash, |_| 0, |key| key % 3, |key| key << 32];
+        for hash in hashes {
+            let mut cache = Cache::new::<u64, 2>(0);
+            let mut stored: HashMap<u64, [u64; 2]> = HashMap::new();
+            let mut hits = 0;
+            for step in 0..200_000 {
+                let key = super::tests::hash(step) % 5_000;
+                match cache.find::<u64, u64, 2>(hash(key), &key) {
+                    Some(hit) => {
+                        assert_eq!(Some(hit.words), stored.get(&key), "{key}");
+                        hits += 1;
+                        if step % 5 == 0 {
+                            hit.forget();
+                            assert!(cache.find::<u64, u64, 2>(hash(key), &key).is_none());
+                        }
+                    }
+                    None => {
+                        cache.store(hash(key), &key, [key, step]);
+                        stored.insert(key, [key, step]);
+                    }
+                }
+            }
+            assert!(hits > 50, "{hits}");
+            assert!(cache.sets.len() <= MOST_SETS);
+            let entries = cache.entries.downcast_ref::<Entries<u64, 2>>().unwrap();
+            assert!(
+                entries.len() <= cache.sets.len() * WAYS,
+                "{}",
+                entries.len()
+            );
+        }
+    }
 }

@@ -41,6 +41,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         stored.map(|(_, words)| change(words.get_mut()))
     }
 
+    #[inline]
     pub(super) fn upsert<R>(
         &self,
         hash: u64,

@@ -23,6 +23,8 @@
 
 #[path = "keyed/cores.rs"]
 mod cores;
+#[path = "keyed/host.rs"]
+mod host;
 #[path = "keyed/team.rs"]
 mod team;
 
@@ -435,17 +437,18 @@ fn rotated(
 ) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::with_capacity(turns); contenders];
     let mut disturbed = 0;
+    let cell = Instant::now();
     for turn in 0..turns {
         loop {
-            let (stolen, began) = (cores::stolen(), Instant::now());
+            let (stolen, began) = (host::stolen(), Instant::now());
             let mut turned = vec![0.0; contenders];
             for nth in 0..contenders {
                 let contender = (turn + nth) % contenders;
                 turned[contender] = time(turn, contender);
             }
             // Of a machine that is never left alone, what it does has to do.
-            if cores::stolen() - stolen > began.elapsed().mul_f64(DISTURBED)
-                && disturbed < turns * 2
+            if host::stolen() - stolen > began.elapsed().mul_f64(DISTURBED)
+                && cell.elapsed() < AT_MOST
             {
                 disturbed += 1;
                 continue;
@@ -464,7 +467,10 @@ fn rotated(
 
 /// A turn is made again if the machine that this one is a guest of took a core away for more than
 /// this share of it: threads that are to run at once then do not.
-const DISTURBED: f64 = 0.03;
+const DISTURBED: f64 = 0.05;
+
+/// No turn of a cell is made again when the cell has taken so long.
+const AT_MOST: Duration = Duration::from_secs(30);
 
 /// Batches that last as long as the pace has it, each contender's of as many checks in each turn.
 fn by_turns<K: Key>(

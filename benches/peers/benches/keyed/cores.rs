@@ -1,11 +1,11 @@
 //! A core for each thread, rather than whichever the system wakes it on: two threads that it wakes
 //! on one would not run at once.
 
-pub use self::imp::{keep_to, keep_to_any, stolen};
+pub use self::imp::{keep_to, keep_to_any};
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use std::{fs, sync::OnceLock, time::Duration};
+    use std::sync::OnceLock;
 
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
@@ -26,19 +26,6 @@ mod imp {
         sched_setaffinity(this(), cores()).expect("the cores that it began with");
     }
 
-    /// How long the host of this virtual machine has run something else on a core that this one
-    /// wanted, of all cores and since it began. It is counted in steps of 10 ms.
-    pub fn stolen() -> Duration {
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        // The name of the line, then user, nice, system, idle, iowait, irq, softirq and steal.
-        let steal = stat
-            .lines()
-            .next()
-            .and_then(|line| line.split_whitespace().nth(8));
-        let steps = steal.and_then(|steal| steal.parse().ok()).unwrap_or(0);
-        Duration::from_millis(10) * steps
-    }
-
     fn cores() -> &'static CpuSet {
         static CORES: OnceLock<CpuSet> = OnceLock::new();
         // Asked before the first thread is kept to one.
@@ -56,8 +43,4 @@ mod imp {
     pub fn keep_to(_: usize) {}
 
     pub fn keep_to_any() {}
-
-    pub fn stolen() -> std::time::Duration {
-        std::time::Duration::ZERO
-    }
 }

@@ -1,7 +1,6 @@
-//! What does a check cost each of several threads: on one hot key, and spread over a thousand?
-//! And how many shards does that want?
+//! How many shards do threads want? Beside its peers tollgate is measured in `benches/peers`.
 //!
-//! `cargo bench --bench contention`
+//! `cargo bench --bench shards`
 //!
 //! A time is that of one check in one thread: what does not scale shows as a longer time with more
 //! threads. More threads than cores measure the scheduler too.
@@ -14,11 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Keys, governor_default, governor_foldhash, never_exhausted, soon_exhausted};
+use common::{Keys, never_exhausted};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate::RateLimiter;
-
-const THREADS: [u64; 3] = [1, 2, 8];
 
 /// The time in which each of `threads` makes `checks` checks of keys below `keys`.
 fn timed(threads: u64, checks: u64, keys: u64, check: impl Fn(&u64) -> bool + Sync) -> Duration {
@@ -44,37 +41,7 @@ fn timed(threads: u64, checks: u64, keys: u64, check: impl Fn(&u64) -> bool + Sy
     })
 }
 
-fn cells(criterion: &mut Criterion) {
-    for (verdict, quota) in [("allow", never_exhausted()), ("deny", soon_exhausted())] {
-        for (spread, keys) in [("one hot key", 1), ("1,000 keys", 1_000)] {
-            for threads in THREADS {
-                let mut group =
-                    criterion.benchmark_group(format!("{verdict}, {spread}, {threads} threads"));
-                let limiter = RateLimiter::<u64>::new(quota);
-                group.bench_function("tollgate", |bencher| {
-                    bencher.iter_custom(|checks| {
-                        timed(threads, checks, keys, |key| limiter.check(key).is_allowed())
-                    });
-                });
-                let limiter = governor_default(quota);
-                group.bench_function("governor", |bencher| {
-                    bencher.iter_custom(|checks| {
-                        timed(threads, checks, keys, |key| limiter.check_key(key).is_ok())
-                    });
-                });
-                let limiter = governor_foldhash(quota);
-                group.bench_function("governor, foldhash", |bencher| {
-                    bencher.iter_custom(|checks| {
-                        timed(threads, checks, keys, |key| limiter.check_key(key).is_ok())
-                    });
-                });
-                group.finish();
-            }
-        }
-    }
-}
-
-/// Two threads over 1,000 and 100,000 keys, by the number of shards.
+/// Threads over 1,000 and 100,000 keys, by the number of shards.
 fn shards(criterion: &mut Criterion) {
     for keys in [1_000, 100_000] {
         for threads in [1, 2, 8] {
@@ -83,6 +50,7 @@ fn shards(criterion: &mut Criterion) {
             for shards in [8, 32, 64, 128, 256, 512, 1_024, 4_096] {
                 let limiter = RateLimiter::<u64>::builder(never_exhausted())
                     .shards(shards)
+                    .sweep_by_hand()
                     .build();
                 group.bench_function(shards.to_string(), |bencher| {
                     bencher.iter_custom(|checks| {
@@ -95,5 +63,5 @@ fn shards(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, cells, shards);
+criterion_group!(benches, shards);
 criterion_main!(benches);
