@@ -52,8 +52,8 @@ impl Background {
                     break;
                 }
                 drop(guard);
-                // Only a key's own Hash and Drop can panic in there, and the panic has been
-                // reported by then. It must not end all forgetting: the next sweep goes on.
+                // Of a sweep, a key's own Hash and Drop can panic, and that has been reported by
+                // then. It must not end all forgetting: the next sweep goes on.
                 let _ = catch_unwind(AssertUnwindSafe(|| work(&told)));
                 guard = told.lock.lock();
             }

@@ -85,8 +85,12 @@ impl Clock {
             told.fetch_max(clock.delta_as_nanos(start, clock.raw()), Ordering::Relaxed);
         };
         let every = every.max(Duration::from_micros(100));
-        let _thread = Background::start("tollgate-clock", every, tell)?;
-        Ok(Clock(Source::Coarse(Arc::new(Coarse { now, _thread }))))
+        let thread = Background::start("tollgate-clock", every, tell)?;
+        let coarse = Coarse {
+            now,
+            _thread: thread,
+        };
+        Ok(Clock(Source::Coarse(Arc::new(coarse))))
     }
 }
 
@@ -122,8 +126,11 @@ const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };
 
 /// A clock that has been started: it counts ns from there, and never goes back.
 ///
-/// `reached` is a time that some thread has read. It makes a step back of the clock stand still.
-/// Relaxed is enough, as any value will do that was reached.
+/// `reached` is a time that some thread has read. It makes a step back of the clock stand still,
+/// and any value will do for that. A sweep sets it to the `now` as of which keys are full, before it
+/// drops the first: so whoever finds one of them gone, and stores it anew, does not do so as of a
+/// time before, to earn once more what it had earned by then. Relaxed is enough for that too: he
+/// reads `reached` while he holds the key's shard, which the sweep has held since.
 #[derive(Debug)]
 pub(crate) struct Timer {
     clock: Clock,
@@ -136,7 +143,9 @@ impl Timer {
     pub(crate) fn start(clock: Clock) -> Timer {
         let start = clock.raw();
         let lag = match clock.0 {
-            Source::Machine(_) | Source::Coarse(_) => MACHINE_LAG,
+            Source::Machine(_) => MACHINE_LAG,
+            // It never goes back.
+            Source::Coarse(_) => u64::MAX,
             Source::Manual(_) => MANUAL_LAG,
         };
         Timer {
@@ -160,6 +169,13 @@ impl Timer {
         if now - reached > self.lag {
             self.reached.fetch_max(now, Ordering::Relaxed);
         }
+        now
+    }
+
+    /// The time, for whoever is about to drop keys that are full at it.
+    pub(crate) fn now_for_dropping(&self) -> u64 {
+        let now = self.now();
+        self.reached.fetch_max(now, Ordering::Relaxed);
         now
     }
 }

@@ -32,6 +32,7 @@
 //!   away, and that does not add up, over an uptime of 100 years.
 //! - [`retry_after`](Decision::retry_after), [`remaining`](Decision::remaining) and
 //!   [`reset_after`](Decision::reset_after) are exact: denied 1 ns before, allowed at it.
+//! - On a [coarse clock](Clock::coarse) all this is so of a time that lags behind.
 //! - A denial spends nothing. Forgetting a key changes no decision. Nothing panics once a limiter
 //!   is built, but what the key's own `Hash`, `Eq`, `ToOwned` and `Drop` do.
 //!

@@ -33,9 +33,9 @@ use crate::table::Table;
 /// ```
 ///
 /// Share it by reference or in an [`Arc`]. `K` is the key as it is stored; whatever it
-/// [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a `&str` and
-/// allocates only when a key is first stored. `N` is the number of quotas in the [`Policy`], 1
-/// unless an array of them is given; `S` makes the hashers.
+/// [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a `&str`, and
+/// allocates only for a key that is first stored, or first refused by a thread. `N` is the number
+/// of quotas in the [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
 ///
 /// # Limits
 ///
@@ -43,10 +43,12 @@ use crate::table::Table;
 ///   forgets every key: each starts again with a full bucket.
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until
 ///   its bucket is full and swept. There is no bound on their number.
-/// - **Copies of refused keys.** A thread that refuses keys keeps copies of up to 2,048 of them for
-///   each of up to 64 limiters, each key of at most 128 bytes by `size_of_val`: 48 KiB for `u64`,
-///   and nothing before its first refusal. It drops them when it drops the limiter or ends. Where
-///   another thread drops the limiter, they stay until it next begins to remember for some limiter.
+/// - **Copies of refused keys.** Each thread that refuses keys keeps copies of up to 2,048 of them
+///   a limiter, for up to 64 limiters: 48 KiB each for `u64`. A key longer than 128 bytes is not
+///   copied, as far as its length can be seen: a `str` is as long as it is, and what a `String` or
+///   a struct owns is not counted. So ask a `RateLimiter<String>` with a `&str`. A thread drops its
+///   copies when it drops the limiter, when it ends, and, of limiters dropped elsewhere, when it
+///   begins to remember for another. A key's `Drop` that panics as a thread ends aborts the process.
 /// - **A thread.** Unless sweeping is [by hand](Builder::sweep_by_hand), a limiter owns a thread
 ///   that sleeps nearly always.
 ///
@@ -58,15 +60,18 @@ use crate::table::Table;
 ///
 /// More precisely, a check takes the key's shard of the table exclusively, reads the clock and
 /// decides. A thread that finds a key without a unit remembers what it saw, and refuses the key
-/// again without asking the table until a unit is earned: nothing but [`forget`](RateLimiter::forget)
-/// can change such a bucket, and that ends what threads remember.
+/// again without asking the table until a unit is earned: nothing can change such a bucket but
+/// [`forget`](RateLimiter::forget), and that ends what threads remember.
 ///
-/// The key's `Hash` and `Eq` run under that lock, and its `Drop` does when it is swept. They must
-/// not call the limiter, except [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty).
-/// If they panic, the panic reaches the caller and nothing has been spent. `ToOwned` runs under no
-/// lock, when a key is first stored, and when a thread copies one that it has refused: a panic then
-/// reaches the caller in place of the denial. One loss is possible: should the `Hash` of a stored
-/// key panic while its shard of the table is tidied to make room, keys of that shard may be
+/// On a [coarse clock](crate::Clock::coarse) that is the model's on a time that lags.
+///
+/// The key's `Hash` and `Eq` may run under that lock, and its `Drop` does when it is swept. They
+/// must not call the limiter, except [`len`](RateLimiter::len) and
+/// [`is_empty`](RateLimiter::is_empty). If they panic, the panic reaches the caller and nothing has
+/// been spent. `ToOwned` runs under no lock: when a key is first stored and when a thread copies
+/// one that it has refused (a panic then takes the place of the denial), and for each check of a
+/// key of at most 32 bytes that needs no dropping. One loss is possible: should the `Hash` of a
+/// stored key panic while its shard of the table is tidied to make room, keys of that shard may be
 /// forgotten with their debt, and [`len`](RateLimiter::len) stay too high by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
     /// Dropped first: ends and joins the thread, so that whoever drops the limiter drops its keys.
@@ -165,7 +170,7 @@ where
         let core = &*self.core;
         let hash = core.table.hash(key);
         let wanting = match core.recall(hash, key, n) {
-            Recalled::Words(denial) => return denial,
+            Recalled::Judged(denial) => return denial,
             Recalled::Nothing { wanting } => wanting,
         };
         let epoch = core.refusals.epoch();
@@ -208,6 +213,9 @@ where
     }
 
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
+    ///
+    /// It ends what all threads remember of refused keys, and their next refusals ask the table. A
+    /// thread may keep a copy of the key until then.
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -225,7 +233,8 @@ where
     }
 
     /// The number of stored keys: those in debt, and those with a full bucket that are not swept
-    /// yet. It takes no lock; while other threads store and forget keys it is out of date at once.
+    /// yet. It takes no lock, and reads a number for each shard; while other threads store and
+    /// forget keys it is out of date at once.
     #[must_use]
     pub fn len(&self) -> usize {
         self.core.table.len()
@@ -291,7 +300,7 @@ where
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let now = self.timer.now();
+        let now = self.timer.now_for_dropping();
         let forgotten = self
             .table
             .retain(|words| is_stopped() || !self.policy.is_full(words, now));
@@ -304,10 +313,8 @@ where
 
 /// Whether a key is copied for every check, in case that it is to be stored, rather than looked for
 /// first: a number, say, that is copied in a register and needs no dropping.
-///
-/// The models have it looked for first, as there is more to go wrong.
 const fn is_cheap<K>() -> bool {
-    !mem::needs_drop::<K>() && size_of::<K>() <= 32 && cfg!(not(tollgate_loom))
+    !mem::needs_drop::<K>() && size_of::<K>() <= 32
 }
 
 /// Its table changes under locks that a panic releases with nothing half written.

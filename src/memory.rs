@@ -6,28 +6,34 @@
 //!
 //! **A bucket without a unit is frozen.** While the buckets of a key, taken together, lack a unit,
 //! no check changes them: one for 0 units changes nothing, any other is refused, and a sweep leaves
-//! them as they are not full. So their words, once seen, still stand at any later `now` at which the
-//! policy finds from them that a unit is lacking; and what it computes from them then is what it
-//! would compute from the table's. No time needs to be kept beside the words.
+//! them as they are not full. So their words, once seen, still stand at any later `now` at which
+//! the policy finds from them that a unit is lacking; and what it computes from them then is what
+//! it would compute from the table's. No time needs to be kept beside the words.
 //!
-//! **What else can change them raises the [epoch](Refusals::epoch)**, while it holds the key's shard
-//! exclusively: to forget the key. (So must whatever may ever give units back, or change the
+//! **What else can change them raises the [epoch](Refusals::epoch)**, while it holds the key's
+//! shard exclusively: to forget the key. (So must whatever may ever give units back, or change the
 //! policy.) A memory holds as long as the epoch is the one that was read *before* the table was
 //! asked. Say a thread has read epoch e, then held the shard, and remembers what it saw there; and
 //! a forgetting of the same key raises the epoch from d to d + 1.
 //!
-//! 1. If the thread held the shard first, it cannot have read the raised epoch: its reading happened
-//!    before its lock, that before the forgetting's, and that before the raise. So e <= d, and the
-//!    memory ends by the raise for everyone who knows of the forgetting: who has found the key
-//!    forgotten has held its shard after the forgetting, and who was told has it from somebody who
-//!    has, so the raise happened before, and they read d + 1 or more.
+//! 1. If the thread held the shard first, it cannot have read the raised epoch: its reading
+//!    happened before its lock, that before the forgetting's, and that before the raise. So e <= d,
+//!    and the memory ends by the raise for everyone who knows of the forgetting: who has found the
+//!    key forgotten has held its shard after the forgetting, and who was told has it from somebody
+//!    who has, so the raise happened before, and they read d + 1 or more.
 //! 2. If the forgetting held the shard first, the thread saw what was left, and remembers no more
 //!    than that. (If it read e <= d all the same, the memory has ended before it began. No harm.)
 //!
 //! Whoever does not know of a forgetting, and refuses by a memory, does so before it, as somebody
-//! would who had held the shard just before. The clock is read before the epoch is compared, so
-//! that the words stood at that `now`. Relaxed is enough: all of this rests on the order of the
-//! shard's lock and on the coherence of one word.
+//! would who had held the shard just before. For that the reading of the epoch, a word's, may be
+//! relaxed: the above rests on the order of the shard's lock and on the coherence of that word. It
+//! comes after the reading of the clock, so that the words stood at that `now`. (A processor may
+//! still turn the two readings of the machine's clock and of the epoch round, by some ns.)
+//!
+//! Two things are as in the table, or next to it. Where the machine's clock goes back unnoticed, by
+//! less than the [`Timer`](crate::clock::Timer)'s lag, a denial stands, and its numbers may be as
+//! much too old. And the keys that hashbrown loses if a stored key's `Hash` panics
+//! ([`table`](crate::table), 5) may still be refused from memory until a unit of theirs is earned.
 //!
 //! **Keys are compared whole.** A stranger does not pay for having the same hash.
 //!
@@ -40,7 +46,8 @@ use std::{borrow::Borrow, cell::RefCell, marker::PhantomData};
 use self::cache::Cache;
 use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
 
-/// The longest key that is remembered, in bytes, of what `size_of_val` counts: a copy is kept.
+/// The longest key that is remembered, in bytes, as a copy is kept. What a key owns on the heap
+/// cannot be counted: a `str` is, and a `String` asked for as such is not.
 const LONGEST: usize = 128;
 
 /// How many limiters a thread has memories of, at the most. One that finds its place taken by
@@ -76,7 +83,7 @@ struct Home {
 /// What [`Refusals::recall`] comes back with.
 pub(crate) enum Recalled<R> {
     /// What was made of the words.
-    Words(R),
+    Judged(R),
     /// No words to go by. If it is `wanting`, those that the table has are to be remembered, should
     /// they lack a unit.
     Nothing { wanting: bool },
@@ -119,19 +126,19 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             let Some(cache) = self.cache(homes) else {
                 return Recalled::Nothing { wanting: true };
             };
-            if !cache.is_of_use() {
+            if !cache.wants_a_look() {
                 return Recalled::Nothing { wanting: false };
             }
             let epoch = cache.epoch;
             let Some(hit) = cache.find::<K, Q, N>(hash, key) else {
-                let wanting = cache.is_wanting();
+                let wanting = cache.wants_a_newcomer();
                 return Recalled::Nothing { wanting };
             };
             match judge(hit.words) {
-                Some(judgement) if self.epoch() == epoch => Recalled::Words(judgement),
+                Some(judgement) if self.epoch() == epoch => Recalled::Judged(judgement),
                 Some(_) => Recalled::Nothing { wanting: true },
                 None => {
-                    hit.forget();
+                    hit.clear();
                     Recalled::Nothing { wanting: true }
                 }
             }
@@ -149,7 +156,8 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             return;
         }
         at_homes(|homes| {
-            if homes[place(self.limiter)].is_none() {
+            let is_free = |home: &Box<Home>| home.epoch.load(Ordering::Relaxed) == GONE;
+            if homes[place(self.limiter)].as_ref().is_none_or(is_free) {
                 self.settle(homes, epoch);
             }
             let Some(cache) = self.cache(homes) else {

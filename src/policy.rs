@@ -85,8 +85,8 @@ impl<const N: usize> Policy<N> {
         Decision::new(readings, n, after_spending(&readings, n).is_some())
     }
 
-    /// Whether an unknown key, whose buckets are full, is stored when `n` units are asked for: it is
-    /// not if they are none, or more than some bucket holds.
+    /// Whether an unknown key, whose buckets are full, is stored when `n` units are asked for: not
+    /// if they are none, or more than some bucket holds.
     #[inline]
     pub(crate) fn is_storing(&self, n: u64) -> bool {
         n > 0 && self.quotas.iter().all(|quota| n <= quota.burst_size())

@@ -1,4 +1,5 @@
-//! When to forget. What keeps it invisible is the [`Timer`](crate::clock::Timer)'s.
+//! When to forget. What keeps it invisible is that a key's clock is read under the lock that it is
+//! dropped under, and the [`Timer`](crate::clock::Timer).
 //!
 //! # Why a thread
 //!

@@ -40,7 +40,7 @@ pub(crate) struct Table<K, const N: usize, S> {
     /// How many keys each shard ever stored, and how many of all were dropped: counts of our own,
     /// as asking every shard would wait for every lock, and for ever for one that the asking
     /// thread holds. `stored` is only written under the shard's lock, so that threads that store
-    /// keys in other shards need not wait for each other; `dropped` under it or later. They may
+    /// keys in other shards seldom wait for each other; `dropped` under it or later. They may
     /// overflow on a machine of 32 bits: their difference does not.
     stored: Box<[AtomicUsize]>,
     dropped: AtomicUsize,

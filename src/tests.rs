@@ -11,6 +11,7 @@ mod models {
     mod drop_and_sweep;
     mod forget;
     mod memory;
+    mod numbers;
     mod policy;
     mod refill;
     mod sweep;
@@ -40,7 +41,7 @@ fn model(scenario: impl Fn() + Send + Sync + 'static) {
     model.check(scenario);
 }
 
-type Limiter<const N: usize> = Arc<RateLimiter<u8, N>>;
+type Limiter<const N: usize> = Arc<RateLimiter<Vec<u8>, N>>;
 
 /// A limiter swept by hand, with the clock that moves it.
 fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualClock) {
@@ -55,19 +56,21 @@ fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualC
 /// Spends the key's last units one by one, and says how many they were.
 fn drain<const N: usize>(limiter: &Limiter<N>) -> u64 {
     let mut units = 0;
-    while limiter.allow(&KEY) {
+    while limiter.allow(KEY) {
         units += 1;
     }
     units
 }
 
-const KEY: u8 = 7;
+/// Of a type that is looked for before it is copied, to be stored. Numbers are copied at once:
+/// `models/numbers.rs`.
+const KEY: &[u8] = b"key";
 
 /// A thread that asks for `n` units and ends with how many it got.
 fn ask<const N: usize>(limiter: &Limiter<N>, n: u64) -> loom::thread::JoinHandle<u64> {
     let limiter = Arc::clone(limiter);
     loom::thread::spawn(move || {
-        if limiter.check_n(&KEY, n).is_allowed() {
+        if limiter.check_n(KEY, n).is_allowed() {
             n
         } else {
             0

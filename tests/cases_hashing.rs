@@ -213,6 +213,46 @@ fn keys_that_all_collide_are_limited_each_on_its_own() {
     }
 }
 
+/// As ahash has one: `hash_one` hashes otherwise than a hasher that is fed by the key.
+#[derive(Clone, Default)]
+struct Shortcut(RandomState);
+
+impl BuildHasher for Shortcut {
+    type Hasher = <RandomState as BuildHasher>::Hasher;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+
+    fn hash_one<T: std::hash::Hash>(&self, key: T) -> u64 {
+        !self.0.hash_one(key)
+    }
+}
+
+#[test]
+fn a_hasher_with_a_shortcut_of_its_own_loses_no_key() {
+    let time = Time::new();
+    let limiter: RateLimiter<u64, 1, Shortcut> =
+        RateLimiter::builder(Quota::per_second(1).burst(2))
+            .clock(time.clock.clone())
+            .hasher(Shortcut::default())
+            .sweep_by_hand()
+            .build();
+    for key in 0..100 {
+        assert!(limiter.check_n(&key, 2).is_allowed());
+        assert_eq!(limiter.peek(&key).remaining(), 0);
+        assert!(limiter.forget(&key));
+        assert!(limiter.check_n(&key, 2).is_allowed());
+    }
+    assert_eq!(limiter.len(), 100);
+    time.set(2 * SECOND);
+    assert!(limiter.allow(&0));
+    assert_eq!(limiter.sweep(), 99);
+    assert_eq!(limiter.peek(&0).remaining(), 1);
+    assert!(limiter.allow(&0) && !limiter.allow(&0));
+    assert_eq!(limiter.len(), 1);
+}
+
 /// Whether `run` panics as the hook has it panic.
 fn panics(run: impl FnOnce()) -> bool {
     let panic = catch_unwind(AssertUnwindSafe(run)).err();

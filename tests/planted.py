@@ -263,6 +263,7 @@ BUGS = [
             "nobody_is_refused_while_a_unit_is_there",
             "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
             "a_stalled_caller_earns_nothing_from_before_the_forgetting",
+            "a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more",
         ],
     ),
     Bug(
@@ -354,10 +355,52 @@ BUGS = [
     Bug(
         "memory: believed in whatever epoch",
         "src/memory.rs",
-        "(self.epoch() == epoch).then_some(judgement)",
-        "(self.epoch() >= epoch).then_some(judgement)",
+        "Some(judgement) if self.epoch() == epoch =>",
+        "Some(judgement) if self.epoch() >= epoch =>",
         "models",
         ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    Bug(
+        "memory: the epoch is compared before the clock is read",
+        "src/memory.rs",
+        "            match judge(hit.words) {\n                Some(judgement) if self.epoch() == epoch =>",
+        "            let now = self.epoch();\n            match judge(hit.words) {\n"
+        "                Some(judgement) if now == epoch =>",
+        "models",
+        ["a_remembered_refusal_is_as_of_a_time_before_the_forgetting"],
+    ),
+    Bug(
+        "memory: looked into at every 16th check, whoever's that is",
+        "src/memory/cache.rs",
+        "count.wrapping_mul(0x9e37_79b1) < u32::MAX / PATIENCE",
+        "count.is_multiple_of(PATIENCE)",
+        "lib",
+        ["memory::cache::tests::a_key_that_comes_at_every_so_manieth_check_is_found"],
+    ),
+    Bug(
+        "memory: a place that a limiter had is not given to another",
+        "src/memory.rs",
+        "if homes[place(self.limiter)].as_ref().is_none_or(is_free) {",
+        "let _ = is_free;\n            if homes[place(self.limiter)].is_none() {",
+        "refusals",
+        ["the_places_of_limiters_that_are_gone_are_taken"],
+    ),
+    Bug(
+        "table: keys are hashed in another way than by dashmap",
+        "src/table/map.rs",
+        "        let mut hasher = self.0.hasher().build_hasher();\n"
+        "        key.hash(&mut hasher);\n        hasher.finish()\n",
+        "        self.0.hasher().hash_one(key)\n",
+        "cases_hashing",
+        ["a_hasher_with_a_shortcut_of_its_own_loses_no_key"],
+    ),
+    Bug(
+        "sweep: the clock may step back to before the keys were full",
+        "src/limiter.rs",
+        "let now = self.timer.now_for_dropping();",
+        "let now = self.timer.now();",
+        "models",
+        ["a_step_back_after_a_sweep_credits_no_time_twice"],
     ),
     Bug(
         "memory: kept through a change of epoch",
@@ -426,7 +469,7 @@ BUGS = [
     Bug(
         "memory: whoever finds it full never gets in",
         "src/memory/cache.rs",
-        "self.misses >= DOUBT || self.crowded_out.is_multiple_of(PATIENCE)",
+        "self.misses >= DOUBT || is_drawn(self.crowded_out)",
         "self.misses >= DOUBT || self.misses.is_multiple_of(PATIENCE)",
         "lib",
         ["memory::cache::tests::a_thousand_keys_are_found_again"],

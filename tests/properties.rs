@@ -5,7 +5,7 @@
 //! 3. `retry_after` is tight.
 //! 4. `remaining` is exact.
 //! 5. `reset_after` is exact.
-//! 6. A denial spends nothing, stores nothing and changes nothing.
+//! 6. A denial spends nothing, adds no key and changes nothing.
 //! 7. All or nothing, over several quotas, in any order.
 //! 8. Forgetting is invisible.
 //! 9. Time that stands still or steps back admits nothing extra and locks nobody out.

@@ -181,6 +181,39 @@ fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
     }
 }
 
+/// On a reload, say: the places of the old ones, which another thread has dropped, are taken.
+#[test]
+fn the_places_of_limiters_that_are_gone_are_taken() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let make = |alive: &Arc<AtomicUsize>| {
+        let limiters = (0..64).map(|_| {
+            let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
+            assert!(limiter.allow(&Counted::new(0, alive)));
+            limiter
+        });
+        limiters.collect::<Vec<_>>()
+    };
+    let old = make(&alive);
+    for limiter in &old {
+        assert!(!limiter.allow(&Counted::new(0, &alive)));
+    }
+    assert_eq!(
+        alive.load(Ordering::SeqCst),
+        2 * 64,
+        "the tables' and this thread's"
+    );
+    thread::spawn(move || drop(old)).join().unwrap();
+    assert_eq!(alive.load(Ordering::SeqCst), 64, "this thread's");
+
+    let others = Arc::new(AtomicUsize::new(0));
+    let new = make(&others);
+    for limiter in &new {
+        assert!(!limiter.allow(&Counted::new(0, &others)));
+    }
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(others.load(Ordering::SeqCst), 2 * 64);
+}
+
 /// A key that counts how many of its kind there are, in a count of its test's own.
 struct Counted {
     key: u64,

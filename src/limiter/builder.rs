@@ -84,7 +84,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     }
 
     /// Splits the table into `shards`, rounded up to a power of two between 2 and 65,536; 256 if
-    /// not said. Each takes 128 bytes, and threads wait for each other within one.
+    /// not said. Each takes 136 bytes, and threads wait for each other within one.
     pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {
         self.shards = shards.clamp(2, 65_536).next_power_of_two();
         self

@@ -63,7 +63,7 @@ pub(super) struct Hit<'a, const N: usize> {
 }
 
 impl<const N: usize> Hit<'_, N> {
-    pub(super) fn forget(self) {
+    pub(super) fn clear(self) {
         *self.tag = EMPTY;
     }
 }
@@ -74,7 +74,8 @@ impl Set {
         entries: [NOWHERE; WAYS],
     };
 
-    /// A bit for each way that has the tag: without a branch, as which one it is cannot be foreseen.
+    /// A bit for each way that has the tag: without a branch, as which one it is cannot be
+    /// foreseen.
     #[inline]
     fn ways(&self, tag: u32) -> u32 {
         let bit = |way: usize| u32::from(self.tags[way] == tag) << way;
@@ -123,22 +124,22 @@ impl Cache {
         None
     }
 
-    /// Whether the next key is to be looked for. To be asked before each.
+    /// Whether the next key is to be looked for. To be asked once for each.
     #[inline]
-    pub(super) fn is_of_use(&mut self) -> bool {
+    pub(super) fn wants_a_look(&mut self) -> bool {
         self.misses = self.misses.wrapping_add(1);
-        self.misses < DOUBT || self.misses.is_multiple_of(PATIENCE)
+        self.misses < DOUBT || is_drawn(self.misses)
     }
 
     /// Whether a key that was not found is to be stored. To be asked once for each.
     #[inline]
-    pub(super) fn is_wanting(&mut self) -> bool {
+    pub(super) fn wants_a_newcomer(&mut self) -> bool {
         if !self.is_crowded {
             return true;
         }
         self.crowded_out = self.crowded_out.wrapping_add(1);
         // In doubt few are looked for, and these are as few as are to be stored.
-        self.misses >= DOUBT || self.crowded_out.is_multiple_of(PATIENCE)
+        self.misses >= DOUBT || is_drawn(self.crowded_out)
     }
 
     /// Stores a key that [`find`](Cache::find) has not found. (Should it be there after all, its
@@ -182,7 +183,7 @@ impl Cache {
                 return free.trailing_zeros() as usize;
             }
             if self.sets.len() == MOST_SETS {
-                return (self.crowded_out / PATIENCE) as usize % WAYS;
+                return self.crowded_out as usize % WAYS;
             }
             self.grow();
         }
@@ -213,6 +214,13 @@ fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32).max(1)
 }
 
+/// One in [`PATIENCE`] of the numbers that a count goes through, in no pattern that those who are
+/// counted could keep step with: the high bits of multiples of 2^32 over the golden ratio.
+#[inline]
+fn is_drawn(count: u32) -> bool {
+    count.wrapping_mul(0x9e37_79b1) < u32::MAX / PATIENCE
+}
+
 /// Which of `sets` a key with that tag is in.
 #[inline]
 fn place(tag: u32, sets: usize) -> usize {
@@ -235,13 +243,13 @@ mod tests {
 
     /// As a thread asks: looks for the key, and stores it if that is wanted.
     fn found(cache: &mut Cache, key: u64) -> bool {
-        if !cache.is_of_use() {
+        if !cache.wants_a_look() {
             return false;
         }
         if cache.find::<u64, u64, 1>(hash(key), &key).is_some() {
             return true;
         }
-        if cache.is_wanting() {
+        if cache.wants_a_newcomer() {
             cache.store(hash(key), &key, [key]);
         }
         false
@@ -283,6 +291,33 @@ mod tests {
         assert!((0..1_000).all(|_| found(&mut cache, 0)));
     }
 
+    /// A key that is asked for by turns with one that is never refused.
+    #[test]
+    fn a_key_that_comes_at_every_so_manieth_check_is_found() {
+        for period in 2..40 {
+            for phase in 0..period {
+                let mut cache = Cache::new::<u64, 1>(0);
+                (1_000..100_000).for_each(|key| {
+                    found(&mut cache, key);
+                });
+                let hit = (0..100_000).find(|step| {
+                    if step % period == phase {
+                        return found(&mut cache, 0);
+                    }
+                    if cache.wants_a_look() {
+                        assert!(cache.find::<u64, u64, 1>(hash(1), &1).is_none());
+                        cache.wants_a_newcomer();
+                    }
+                    false
+                });
+                assert!(
+                    hit.is_some_and(|hit| hit < 10_000),
+                    "{phase} of {period}: {hit:?}"
+                );
+            }
+        }
+    }
+
     /// With whatever hashes: a few that all keys share, and such as differ in one half only.
     #[test]
     fn what_is_found_is_what_was_stored_last() {
@@ -298,7 +333,7 @@ mod tests {
                         assert_eq!(Some(hit.words), stored.get(&key), "{key}");
                         hits += 1;
                         if step % 5 == 0 {
-                            hit.forget();
+                            hit.clear();
                             assert!(cache.find::<u64, u64, 2>(hash(key), &key).is_none());
                         }
                     }

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    hash::{BuildHasher, Hash},
+    hash::{BuildHasher, Hash, Hasher},
 };
 
 use dashmap::{DashMap, SharedValue};
@@ -22,7 +22,10 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 
     #[inline]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        self.0.hasher().hash_one(key)
+        // As dashmap does, which hashes for itself elsewhere; `hash_one` may be overridden.
+        let mut hasher = self.0.hasher().build_hasher();
+        key.hash(&mut hasher);
+        hasher.finish()
     }
 
     #[inline]
@@ -52,13 +55,15 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
         }
-        let hash_of = |(stored, _): &(K, SharedValue<[u64; N]>)| self.hash(stored);
-        // Room first: to make it hashes stored keys, which may panic.
-        shard.reserve(1, hash_of);
-        let mut words = [0; N];
-        let result = change(&mut words, Found::Absent);
-        shard.insert(hash, (key, SharedValue::new(words)), hash_of);
-        result
+        rarely(|| {
+            let hash_of = |(stored, _): &(K, SharedValue<[u64; N]>)| self.hash(stored);
+            // Room first: to make it hashes stored keys, which may panic.
+            shard.reserve(1, hash_of);
+            let mut words = [0; N];
+            let result = change(&mut words, Found::Absent);
+            shard.insert(hash, (key, SharedValue::new(words)), hash_of);
+            result
+        })
     }
 
     #[expect(
@@ -101,4 +106,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn capacity(&self) -> usize {
         self.0.capacity()
     }
+}
+
+/// Keeps what is done but rarely out of the code of what is done all the time.
+#[cold]
+#[inline(never)]
+fn rarely<R>(run: impl FnOnce() -> R) -> R {
+    run()
 }

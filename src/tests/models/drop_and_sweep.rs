@@ -9,7 +9,7 @@ use crate::{ManualClock, Quota, RateLimiter};
 fn dropping_the_limiter_ends_the_thread_wherever_it_is() {
     model(|| {
         let (limiter, clock) = swept(quota(1));
-        assert!(limiter.allow(&KEY));
+        assert!(limiter.allow(KEY));
         clock.advance(UNIT);
         drop(limiter);
     });
@@ -19,16 +19,16 @@ fn dropping_the_limiter_ends_the_thread_wherever_it_is() {
 fn a_check_against_the_automatic_sweep_mints_and_loses_nothing() {
     model(|| {
         let (limiter, clock) = swept(quota(2));
-        assert!(limiter.check_n(&KEY, 2).is_allowed());
+        assert!(limiter.check_n(KEY, 2).is_allowed());
         clock.advance(2 * UNIT);
-        assert_eq!(limiter.check_n(&KEY, 1).remaining(), 1);
-        assert_eq!(limiter.check_n(&KEY, 1).remaining(), 0);
-        assert!(!limiter.allow(&KEY));
+        assert_eq!(limiter.check_n(KEY, 1).remaining(), 1);
+        assert_eq!(limiter.check_n(KEY, 1).remaining(), 0);
+        assert!(!limiter.allow(KEY));
     });
 }
 
 /// A limiter with a sweeping thread, and the clock that moves it.
-fn swept(quota: Quota) -> (RateLimiter<u8>, ManualClock) {
+fn swept(quota: Quota) -> (RateLimiter<Vec<u8>>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(quota).clock(clock.clone());
     (builder.sweep_every(UNIT).build(), clock)

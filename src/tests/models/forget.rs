@@ -3,35 +3,34 @@
 use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::Arc;
 
-/// The asker's two units are there only once the key is forgotten, a unit after the start. If it
-/// read the clock before, it must not store the key as of then: that unit would be earned again.
+/// The asker's two units are there only once the key is forgotten, a unit after the start. Had it
+/// read the clock before, and stored the key as of then, that unit would be earned again.
 #[test]
 fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
     model(|| {
         let (limiter, clock) = limiter(quota(2));
-        assert!(limiter.check_n(&KEY, 2).is_allowed());
+        assert!(limiter.check_n(KEY, 2).is_allowed());
         let stalled = ask(&limiter, 2);
         clock.advance(UNIT);
-        assert!(limiter.forget(&KEY));
+        assert!(limiter.forget(KEY));
         assert_eq!(stalled.join().unwrap() + drain(&limiter), 2);
         assert_eq!(limiter.len(), 1);
     });
 }
 
-/// The forgetting itself may stall, and somebody spend before it is done with the key: the time as
-/// of which it forgets is not before that.
+/// The forgetting itself may stall, and somebody spend before it is done with the key.
 #[test]
 fn a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more() {
     model(|| {
         let (limiter, clock) = limiter(quota(2));
-        assert!(limiter.check_n(&KEY, 2).is_allowed());
+        assert!(limiter.check_n(KEY, 2).is_allowed());
         let stalled = ask(&limiter, 2);
         let forgetting = {
             let limiter = Arc::clone(&limiter);
-            loom::thread::spawn(move || limiter.forget(&KEY))
+            loom::thread::spawn(move || limiter.forget(KEY))
         };
         clock.advance(2 * UNIT);
-        let own = if limiter.check_n(&KEY, 2).is_allowed() {
+        let own = if limiter.check_n(KEY, 2).is_allowed() {
             2
         } else {
             0
@@ -47,12 +46,12 @@ fn a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more() {
 fn forgetting_twice_at_once_forgets_one_key() {
     model(|| {
         let (limiter, _) = limiter(quota(1));
-        assert!(limiter.allow(&KEY));
+        assert!(limiter.allow(KEY));
         let other = {
             let limiter = Arc::clone(&limiter);
-            loom::thread::spawn(move || limiter.forget(&KEY))
+            loom::thread::spawn(move || limiter.forget(KEY))
         };
-        let own = limiter.forget(&KEY);
+        let own = limiter.forget(KEY);
         assert!(own != other.join().unwrap());
         assert!(limiter.is_empty());
     });

@@ -12,7 +12,7 @@ fn a_refusal_by_one_quota_spends_from_neither() {
         let (one, other) = (ask(&limiter, 2), ask(&limiter, 3));
         let spent = one.join().unwrap() + other.join().unwrap();
         assert!(spent == 2 || spent == 3);
-        let [hour, second] = *limiter.peek(&KEY).quotas();
+        let [hour, second] = *limiter.peek(KEY).quotas();
         assert_eq!(hour.remaining(), 5 - spent);
         assert_eq!(second.remaining(), 3 - spent);
     });
@@ -28,7 +28,7 @@ fn neither_quota_is_exceeded_while_the_faster_refills() {
         let spent = one.join().unwrap() + other.join().unwrap() + own + drain(&limiter);
         // The unit of the refill is lost if nobody took the one before it in time.
         assert!(spent == 1 || spent == 2);
-        let [hour, second] = *limiter.peek(&KEY).quotas();
+        let [hour, second] = *limiter.peek(KEY).quotas();
         assert_eq!((hour.remaining(), second.remaining()), (2 - spent, 0));
     });
 }

@@ -16,7 +16,7 @@ fn two_threads_race_for_one_unit_and_one_gets_it() {
 fn three_threads_race_for_the_last_unit_across_a_refill() {
     model(|| {
         let (limiter, clock) = limiter(quota(1));
-        assert!(limiter.allow(&super::super::KEY));
+        assert!(limiter.allow(super::super::KEY));
         let (one, other) = (ask(&limiter, 1), ask(&limiter, 1));
         clock.advance(UNIT);
         let own = drain(&limiter);
@@ -26,16 +26,16 @@ fn three_threads_race_for_the_last_unit_across_a_refill() {
     });
 }
 
-/// The stalled caller and the refusal: a thread that read the clock before the refill and decides
-/// after somebody spent from it must not miss the unit that is there at every instant of its call.
+/// The stalled caller and the refusal: did a thread read the clock before the refill and decide
+/// after somebody spent from it, it would miss the unit that is there at every instant of its call.
 #[test]
 fn nobody_is_refused_while_a_unit_is_there() {
     model(|| {
         let (limiter, clock) = limiter(quota(2));
-        assert!(limiter.allow(&super::super::KEY));
+        assert!(limiter.allow(super::super::KEY));
         let stalled = ask(&limiter, 1);
         clock.advance(UNIT);
-        assert!(limiter.allow(&super::super::KEY));
+        assert!(limiter.allow(super::super::KEY));
         assert_eq!(stalled.join().unwrap(), 1);
     });
 }
@@ -44,13 +44,13 @@ fn nobody_is_refused_while_a_unit_is_there() {
 fn peek_sees_no_denial_while_a_unit_is_there() {
     model(|| {
         let (limiter, clock) = limiter(quota(2));
-        assert!(limiter.allow(&super::super::KEY));
+        assert!(limiter.allow(super::super::KEY));
         let peeking = {
             let limiter = crate::sync::Arc::clone(&limiter);
-            loom::thread::spawn(move || limiter.peek(&super::super::KEY).is_allowed())
+            loom::thread::spawn(move || limiter.peek(super::super::KEY).is_allowed())
         };
         clock.advance(UNIT);
-        assert!(limiter.allow(&super::super::KEY));
+        assert!(limiter.allow(super::super::KEY));
         assert!(peeking.join().unwrap());
     });
 }
