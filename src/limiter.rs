@@ -174,9 +174,12 @@ where
             Recalled::Nothing { wanting } => wanting,
         };
         let epoch = core.refusals.epoch();
-        let decision = if const { is_cheap::<K>() } && core.policy.is_storing(n) {
+        let decision = if const { is_cheap::<K>() } {
+            let is_storing = || core.policy.is_storing(n);
             core.table
-                .upsert(hash, key.to_owned(), |words| core.spend(words, n))
+                .upsert(hash, key.to_owned(), is_storing, |words| {
+                    core.spend(words, n)
+                })
         } else {
             core.table
                 .update(hash, key, |words| core.spend(words, n))
@@ -296,7 +299,7 @@ where
         }
         // The key is cloned before any lock is taken. Another thread may store it meanwhile.
         self.table
-            .upsert(hash, key.to_owned(), |words| self.spend(words, n))
+            .upsert(hash, key.to_owned(), || true, |words| self.spend(words, n))
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {

@@ -66,6 +66,10 @@ pub(crate) struct Refusals<K, const N: usize> {
 }
 
 thread_local! {
+    #[allow(
+        clippy::missing_const_for_thread_local,
+        reason = "the model checker's macro takes no const block"
+    )]
     static MEMORIES: RefCell<Homes> = RefCell::new([const { None }; HOMES]);
 }
 
@@ -156,8 +160,8 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             return;
         }
         at_homes(|homes| {
-            let is_free = |home: &Box<Home>| home.epoch.load(Ordering::Relaxed) == GONE;
-            if homes[place(self.limiter)].as_ref().is_none_or(is_free) {
+            let is_free = |home: &Home| home.epoch.load(Ordering::Relaxed) == GONE;
+            if homes[place(self.limiter)].as_deref().is_none_or(is_free) {
                 self.settle(homes, epoch);
             }
             let Some(cache) = self.cache(homes) else {

@@ -28,11 +28,14 @@ use std::{
 use self::map::Map;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// How `upsert` found the words it hands out.
+/// What becomes of the words that `upsert` hands out.
 enum Found {
+    /// They were stored.
     Stored,
-    /// Not at all: they are the words of a full bucket, to be stored.
-    Absent,
+    /// They are those of a full bucket, to be stored.
+    New,
+    /// The same, to be thrown away.
+    Passing,
 }
 
 pub(crate) struct Table<K, const N: usize, S> {
@@ -79,16 +82,18 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.update(hash, key, change)
     }
 
-    /// Changes the words of `key`, which are those of a full bucket if it was not stored.
+    /// Changes the words of `key`. If it was not stored they are those of a full bucket, and it is
+    /// stored if it `is_storing`.
     #[inline]
     pub(crate) fn upsert<R>(
         &self,
         hash: u64,
         key: K,
+        is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N]) -> R,
     ) -> R {
-        self.map.upsert(hash, key, |words, found| {
-            if let Found::Absent = found {
+        self.map.upsert(hash, key, is_storing, |words, found| {
+            if let Found::New = found {
                 let stored = &self.stored[self.map.shard(hash)];
                 let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
                 stored.store(one_more, Ordering::Relaxed);

@@ -380,7 +380,7 @@ BUGS = [
     Bug(
         "memory: a place that a limiter had is not given to another",
         "src/memory.rs",
-        "if homes[place(self.limiter)].as_ref().is_none_or(is_free) {",
+        "if homes[place(self.limiter)].as_deref().is_none_or(is_free) {",
         "let _ = is_free;\n            if homes[place(self.limiter)].is_none() {",
         "refusals",
         ["the_places_of_limiters_that_are_gone_are_taken"],
@@ -485,8 +485,8 @@ BUGS = [
     Bug(
         "memory: of limiters that are gone, another thread's stays for ever",
         "src/memory.rs",
-        "home.epoch.load(Ordering::Relaxed) == GONE",
-        "home.epoch.load(Ordering::Relaxed) == GONE - 1",
+        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);",
+        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE - 1);",
         "refusals",
         ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),

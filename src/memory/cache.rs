@@ -208,7 +208,6 @@ impl Cache {
 }
 
 /// Half of a hash, and never [`EMPTY`].
-#[expect(clippy::cast_possible_truncation, reason = "half of 64 bits")]
 #[inline]
 fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32).max(1)

@@ -20,9 +20,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         self.0.shards().len()
     }
 
+    #[expect(
+        clippy::manual_hash_one,
+        reason = "`hash_one` may be overridden, and dashmap, which hashes too, does not use it"
+    )]
     #[inline]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        // As dashmap does, which hashes for itself elsewhere; `hash_one` may be overridden.
         let mut hasher = self.0.hasher().build_hasher();
         key.hash(&mut hasher);
         hasher.finish()
@@ -49,6 +52,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         hash: u64,
         key: K,
+        is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
         let mut shard = self.0.shards()[self.shard(hash)].write();
@@ -56,11 +60,14 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             return change(words.get_mut(), Found::Stored);
         }
         rarely(|| {
+            let mut words = [0; N];
+            if !is_storing() {
+                return change(&mut words, Found::Passing);
+            }
             let hash_of = |(stored, _): &(K, SharedValue<[u64; N]>)| self.hash(stored);
             // Room first: to make it hashes stored keys, which may panic.
             shard.reserve(1, hash_of);
-            let mut words = [0; N];
-            let result = change(&mut words, Found::Absent);
+            let result = change(&mut words, Found::New);
             shard.insert(hash, (key, SharedValue::new(words)), hash_of);
             result
         })

@@ -50,14 +50,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         _: u64,
         key: K,
+        is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
         let mut shard = write(self.shard_of(&key));
         match shard.get_mut(&key) {
             Some(words) => change(words, Found::Stored),
+            None if !is_storing() => change(&mut [0; N], Found::Passing),
             None => {
                 let mut words = [0; N];
-                let result = change(&mut words, Found::Absent);
+                let result = change(&mut words, Found::New);
                 shard.insert(key, words);
                 result
             }
