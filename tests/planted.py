@@ -258,7 +258,7 @@ BUGS = [
         "            let now = core.timer.now();\n"
         "            let spend = |words: &mut [u64; N]| core.policy.spend(words, now, n);\n"
         "            let decision = core.table.update(hash, key, spend);\n"
-        "            let store = || core.table.upsert(hash, key.to_owned(), spend);\n"
+        "            let store = || core.table.upsert(hash, key.to_owned(), || true, spend);\n"
         "            decision.unwrap_or_else(store)\n",
         "models",
         [
