@@ -124,7 +124,7 @@ const MACHINE_LAG: u64 = 1_000_000;
 /// which are of the machine's: there a write to `reached` must not order what nothing else does.
 const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };
 
-/// A clock that has been started: it counts ns from there, and never goes back.
+/// A clock that has been started: it counts ns from there, and goes back by its lag at the most.
 ///
 /// `reached` is a time that some thread has read. It makes a step back of the clock stand still,
 /// and any value will do for that. A sweep sets it to the `now` as of which keys are full, before it

@@ -34,8 +34,8 @@ use crate::table::Table;
 ///
 /// Share it by reference or in an [`Arc`]. `K` is the key as it is stored; whatever it
 /// [borrows as](Borrow) can be asked with, so that a `RateLimiter<String>` takes a `&str`, and
-/// allocates only for a key that is first stored, or first refused by a thread. `N` is the number
-/// of quotas in the [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
+/// allocates only for a key that is stored, or copied as it is refused. `N` is the number of quotas
+/// in the [`Policy`], 1 unless an array of them is given; `S` makes the hashers.
 ///
 /// # Limits
 ///
@@ -218,7 +218,7 @@ where
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
     ///
     /// It ends what all threads remember of refused keys, and their next refusals ask the table. A
-    /// thread may keep a copy of the key until then.
+    /// thread may keep a copy of the key until it remembers another.
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

@@ -10,7 +10,8 @@
 //! 3. `retain` holds one shard at a time, and no call holds two.
 //! 4. `Hash` and `Eq` of the key, which are the user's, run under the shard's lock and may panic:
 //!    no word is changed before they are done, and locks are not poisoned. `ToOwned` runs under no
-//!    lock. `Drop` of a key runs under the lock when `retain` drops it, once it is out of the map.
+//!    lock. `Drop` of a key runs under the lock when `retain` drops it, once it is out of the map,
+//!    and when storing it ends in a panic.
 //! 5. One thing is out of our hands: if `Hash` of a stored key panics while its shard is tidied to
 //!    make room, hashbrown drops the keys of that shard that it had not hashed yet.
 

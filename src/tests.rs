@@ -22,8 +22,8 @@ use std::time::Duration;
 use crate::sync::Arc;
 use crate::{ManualClock, Policy, Quota, RateLimiter};
 
-/// The time of a unit. Even several are less than the lag of the timer, which so never writes what
-/// all threads would read: that must not order what nothing else does.
+/// The time of a unit. Even several are less than the lag of the timer, so that no check writes
+/// what all threads read: that must not order what nothing else does.
 const UNIT: Duration = Duration::from_micros(100);
 
 /// One unit per [`UNIT`], and a burst.

@@ -269,6 +269,18 @@ BUGS = [
         ],
     ),
     Bug(
+        "race: for a number the clock is read before the lock is taken",
+        "src/limiter.rs",
+        "            core.table\n"
+        "                .upsert(hash, key.to_owned(), is_storing, |words| {\n"
+        "                    core.spend(words, n)\n                })\n",
+        "            let now = core.timer.now();\n"
+        "            let spend = |words: &mut [u64; N]| core.policy.spend(words, now, n);\n"
+        "            core.table.upsert(hash, key.to_owned(), is_storing, spend)\n",
+        "models",
+        ["a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile"],
+    ),
+    Bug(
         "race: a peek reads the clock before it takes the lock",
         "src/limiter.rs",
         "        let look = |words: &[u64; N]| core.policy.peek(words, core.timer.now(), n);",
