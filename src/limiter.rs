@@ -48,7 +48,7 @@ use crate::table::Table;
 ///   copied, as far as its length can be seen: a `str` is as long as it is, and what a `String` or
 ///   a struct owns is not counted. So ask a `RateLimiter<String>` with a `&str`. A thread drops its
 ///   copies when it drops the limiter, when it ends, and, of limiters dropped elsewhere, when it
-///   begins to remember for another. A key's `Drop` that panics as a thread ends aborts the process.
+///   begins to remember for another. A `Drop` that panics as a thread ends aborts the process.
 /// - **A thread.** Unless sweeping is [by hand](Builder::sweep_by_hand), a limiter owns a thread
 ///   that sleeps nearly always.
 ///
