@@ -10,9 +10,8 @@ difference of two runs of unlike length, so that what is done but once falls out
 which leaves two things out: the waits that time measures, and the inside of a reading of the clock,
 if that is a call into the kernel there.
 
-Each count is the median of five. Limiters seed their hash by chance, and an unlucky seed costs: of
-forty counts of a refused u64 key among 1,000 the greatest were 6% over the median, and one seen
-elsewhere 23%.
+Each count is the median of five, as limiters seed their hash by chance. A cell that varies by more
+than some per cent is a finding: it was one when the memory of refusals kept newcomers out.
 
 `--check` counts tollgate alone and fails if a cell takes over 5% more than was recorded. A narrower
 bound would fail by itself: for the seeds, and as the C library's copying and comparing follow the
@@ -22,17 +21,19 @@ its regressions too; if it is to blame, or if a cell takes over 5% less, record 
 
 import argparse
 import csv
-import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+sys.dont_write_bytecode = True
+from callgrind import build, collected
+
 HERE = Path(__file__).parent
 RECORD = HERE / "results" / "instructions.csv"
 TOLERANCE = 0.05
+ASK = "*keyed::ask*"
 SHORTER, LONGER, RUNS = 2_000, 22_000, 5
 CONTENDERS = {
     "u64": ["tollgate", "governor", "governor + foldhash", "Mutex<HashMap>", "floor"],
@@ -42,34 +43,12 @@ CONTENDERS["String"] += CONTENDERS["u64"][-2:]
 CELLS = [(t, o, k) for t in CONTENDERS for o in ["allowed", "refused"] for k in ["1", "1000"]]
 
 
-def build(manifest):
-    """The program that checks, with names for what is counted."""
-    command = ["cargo", "build", "--release", "--example", "check", "--message-format", "json"]
-    command += ["--manifest-path", manifest]
-    env = {**os.environ, "CARGO_PROFILE_RELEASE_DEBUG": "1"}
-    built = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
-    if built.returncode:
-        sys.exit("the program that checks does not build")
-    return re.findall(r'"executable":"([^"]*)"', built.stdout)[-1]
-
-
-def collected(program, arguments):
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command += ["--toggle-collect=*keyed::ask*", program, *arguments]
-    env = {**os.environ, "RUST_BACKTRACE": "0"}
-    ran = subprocess.run(command, env=env, capture_output=True, text=True)
-    if ran.returncode:
-        own = [line for line in ran.stderr.splitlines() if line and not line.startswith("==")]
-        raise ValueError(" ".join(own[:2]) or f"exit status {ran.returncode}")
-    return int(re.search(r"Collected : (\d+)", ran.stderr).group(1))
-
-
 def count(program, contender, cell):
     """The instructions of one check, or a `ValueError` that says why there is no telling."""
     counts = []
     for _ in range(RUNS):
-        longer = collected(program, [contender, *cell, str(LONGER)])
-        shorter = collected(program, [contender, *cell, str(SHORTER)])
+        longer = collected(program, [contender, *cell, str(LONGER)], ASK)
+        shorter = collected(program, [contender, *cell, str(SHORTER)], ASK)
         # Nothing counted would pass for a great improvement.
         if longer <= shorter:
             raise ValueError(f"{longer} instructions in `keyed::ask`: is it inlined, or renamed?")
@@ -150,7 +129,7 @@ def main():
     where = Path(asked.manifest_path).resolve().parent
     told = subprocess.run(["rustc", "--version"], cwd=where, stdout=subprocess.PIPE, text=True)
     rustc = told.stdout.split()[1]
-    program = build(asked.manifest_path)
+    program = build(asked.manifest_path, "check")
     try:
         if not asked.check:
             table(program, rustc, asked.csv)

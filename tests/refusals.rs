@@ -185,13 +185,8 @@ fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
 #[test]
 fn the_places_of_limiters_that_are_gone_are_taken() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let make = |alive: &Arc<AtomicUsize>| {
-        let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
-        assert!(limiter.allow(&Counted::new(0, alive)));
-        limiter
-    };
     // Enough for every place of a thread, though other tests make limiters meanwhile.
-    let old: Vec<_> = (0..500).map(|_| make(&alive)).collect();
+    let old: Vec<_> = (0..500).map(|_| drained(&alive)).collect();
     for limiter in &old {
         assert!(!limiter.allow(&Counted::new(0, &alive)));
     }
@@ -200,7 +195,7 @@ fn the_places_of_limiters_that_are_gone_are_taken() {
     assert!((1..=64).contains(&copies), "{copies}");
 
     let other = Arc::new(AtomicUsize::new(0));
-    let new = make(&other);
+    let new = drained(&other);
     assert!(!new.allow(&Counted::new(0, &other)));
     assert_eq!(alive.load(Ordering::SeqCst), 0);
     assert_eq!(
@@ -250,6 +245,13 @@ impl Hash for Counted {
     }
 }
 
+/// A limiter that stores a key that is out of units, and is remembered by nobody.
+fn drained(alive: &Arc<AtomicUsize>) -> RateLimiter<Counted> {
+    let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
+    assert!(limiter.allow(&Counted::new(0, alive)));
+    limiter
+}
+
 #[test]
 fn a_flood_of_keys_is_remembered_within_bounds() {
     const KEYS: u64 = 50_000;
@@ -289,14 +291,9 @@ fn whoever_drops_a_limiter_drops_its_keys() {
 #[test]
 fn another_thread_drops_its_copies_when_it_remembers_for_another_limiter() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let limiter = |alive: &Arc<AtomicUsize>| {
-        let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
-        assert!(limiter.allow(&Counted::new(0, alive)));
-        limiter
-    };
-    let first = Arc::new(limiter(&alive));
+    let first = Arc::new(drained(&alive));
     let other = Arc::new(AtomicUsize::new(0));
-    let second = limiter(&other);
+    let second = drained(&other);
     let (refused, is_refused) = mpsc::channel();
     let (dropped, is_dropped) = mpsc::channel::<()>();
     let refusing = {
