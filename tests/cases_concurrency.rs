@@ -331,6 +331,34 @@ fn a_thread_stalled_across_a_sweep_mints_no_unit() {
     assert!(!limiter.allow(&Asked(0)));
 }
 
+/// Case 22. It is held for longer than anybody tries again without being put to sleep.
+#[test]
+fn a_check_waits_for_its_shard_however_long_it_is_held() {
+    let ended = finishes("a check of a shard that was let go of", || {
+        let (limiter, _) = by_hand::<Stored, 1>(quota(1, SECOND, 2));
+        assert!(limiter.allow(&Asked(0)));
+        let (held, is_held) = mpsc::channel();
+        let (decided, decisions) = mpsc::channel();
+        thread::scope(|scope| {
+            let limiter = &limiter;
+            scope.spawn(move || {
+                at_next(Call::Eq, move || {
+                    held.send(()).unwrap();
+                    let early = decisions.recv_timeout(Duration::from_millis(100));
+                    assert!(early.is_err(), "decided while the shard was held");
+                });
+                assert!(limiter.allow(&Asked(0)));
+            });
+            is_held.recv().unwrap();
+            let others = [(); 3].map(|()| scope.spawn(|| limiter.allow(&Asked(0))));
+            let passed = others.map(|other| other.join().unwrap());
+            let _ = decided.send(());
+            assert_eq!(passed, [false; 3], "the holder spent the last");
+        });
+    });
+    ended.unwrap();
+}
+
 /// Case 22. rater refuses after 16 failed exchanges, throttled after 10.
 #[test]
 fn contention_alone_refuses_nobody() {

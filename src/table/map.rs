@@ -3,9 +3,10 @@
 use std::{
     borrow::Borrow,
     hash::{BuildHasher, Hash, Hasher},
+    hint,
 };
 
-use dashmap::{DashMap, SharedValue};
+use dashmap::{DashMap, RwLock, RwLockWriteGuard, SharedValue};
 
 use super::Found;
 
@@ -42,7 +43,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let mut shard = self.0.shards()[self.shard(hash)].write();
+        let mut shard = exclusive(&self.0.shards()[self.shard(hash)]);
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| change(words.get_mut()))
     }
@@ -55,7 +56,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
-        let mut shard = self.0.shards()[self.shard(hash)].write();
+        let mut shard = exclusive(&self.0.shards()[self.shard(hash)]);
         if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
         }
@@ -113,6 +114,31 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn capacity(&self) -> usize {
         self.0.capacity()
     }
+}
+
+/// The guard of a shard. Whoever finds it taken waits a moment and tries again, longer each time,
+/// before he leaves the waiting to dashmap.
+///
+/// dashmap's lock parks a thread after some 14 pauses and 7 yields. What it is held for is over
+/// sooner, so that parking costs more than it saves; and as long as one thread is parked, whoever
+/// meets the lock taken parks at once, so that threads wake each other by turns. Pauses that grow
+/// leave the shard's words with one thread for some checks on end, too.
+#[inline]
+fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    shard.try_write().unwrap_or_else(|| {
+        rarely(|| {
+            // 1,016 pauses at most: 22 µs where one takes 22 ns.
+            for tries in 0..7 {
+                for _ in 0..8 << tries {
+                    hint::spin_loop();
+                }
+                if let Some(guard) = shard.try_write() {
+                    return guard;
+                }
+            }
+            shard.write()
+        })
+    })
 }
 
 /// Keeps what is done but rarely out of the code of what is done all the time.
