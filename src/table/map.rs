@@ -3,7 +3,7 @@
 use std::{
     borrow::Borrow,
     hash::{BuildHasher, Hash, Hasher},
-    hint,
+    hint, thread,
 };
 
 use dashmap::{DashMap, RwLock, RwLockWriteGuard, SharedValue};
@@ -116,22 +116,26 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     }
 }
 
-/// The guard of a shard. Whoever finds it taken waits a moment and tries again, longer each time,
-/// before he leaves the waiting to dashmap.
+/// The guard of a shard. Whoever finds it taken tries again for some µs, and then lets other threads
+/// run for some turns, before he leaves the waiting to dashmap.
 ///
-/// dashmap's lock parks a thread after some 14 pauses and 7 yields. What it is held for is over
-/// sooner, so that parking costs more than it saves; and as long as one thread is parked, whoever
-/// meets the lock taken parks at once, so that threads wake each other by turns. Pauses that grow
-/// leave the shard's words with one thread for some checks on end, too.
+/// dashmap's lock puts a thread to sleep after 14 pauses and 7 yields, and at once as long as
+/// another sleeps: two threads at one key then spend their time waking each other. With pauses that
+/// grow, nearly nobody sleeps for what others hold for a fraction of a µs, and a key's words stay in
+/// one core's cache for some checks on end. The yields are for more threads than cores, where who
+/// holds the shard may not be running. (The figures are in `benches/README.md`.)
 #[inline]
 fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {
         rarely(|| {
-            // 1,016 pauses at most: 22 µs where one takes 22 ns.
-            for tries in 0..7 {
-                for _ in 0..8 << tries {
-                    hint::spin_loop();
+            for pauses in [8, 32, 128] {
+                (0..pauses).for_each(|_| hint::spin_loop());
+                if let Some(guard) = shard.try_write() {
+                    return guard;
                 }
+            }
+            for _ in 0..7 {
+                thread::yield_now();
                 if let Some(guard) = shard.try_write() {
                     return guard;
                 }
