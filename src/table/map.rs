@@ -3,12 +3,13 @@
 use std::{
     borrow::Borrow,
     hash::{BuildHasher, Hash, Hasher},
-    hint, thread,
+    hint,
 };
 
 use dashmap::{DashMap, RwLock, RwLockWriteGuard, SharedValue};
 
 use super::Found;
+use crate::sync::yield_now;
 
 pub(super) struct Map<K, const N: usize, S>(DashMap<K, [u64; N], S>);
 
@@ -135,7 +136,7 @@ fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
                 }
             }
             for _ in 0..7 {
-                thread::yield_now();
+                yield_now();
                 if let Some(guard) = shard.try_write() {
                     return guard;
                 }
