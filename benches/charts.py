@@ -97,7 +97,7 @@ def lines_of(keyed, xs, key):
     """Each contender's points: `key` makes the cell of an x."""
     lines = {}
     for x in xs:
-        for name, (ns, _) in keyed.get(key(x), {}).items():
+        for name, (ns, *_) in keyed.get(key(x), {}).items():
             lines.setdefault(name, []).append((x, ns))
     return lines
 

@@ -40,11 +40,12 @@ def read(results, name, keys, value):
 
 
 def read_keyed(results):
-    """Cells by (type, outcome, keys, threads): each contender's ns, and its ratio to tollgate's."""
+    """Cells by (type, outcome, keys, threads): each contender's ns, its ratio to tollgate's, and how
+    many turns count although the host took a core away."""
 
     def value(row):
         ratio = 1.0 if row["contender"] == "tollgate" else float(row["ratio"] or "nan")
-        return float(row["ns"]), ratio
+        return float(row["ns"]), ratio, int(row.get("disturbed") or 0)
 
     cells = {}
     order = ["type", "outcome", "keys", "threads"]

@@ -124,6 +124,10 @@ def summary(keyed):
             lost.append([*labels(dict(zip(CELL, key)), CELL), ", ".join(faster)])
     told = f"A peer is faster in {len(lost)} of {len(keyed)} cells"
     told += ":\n\n" + table(CELL, ["its time / tollgate's"], lost) if lost else "."
+    disturbed = [key for key, cell in in_keyed(keyed, KEYS) if any(of[2] for of in cell.values())]
+    if disturbed:
+        cells = "; ".join(", ".join(labels(dict(zip(CELL, key)), CELL)) for key in disturbed)
+        told += f"\n\nThe host took a core away in turns that count of {len(disturbed)}: {cells}."
     heads = [f"{governor} / tollgate" for governor in GOVERNORS]
     return f"{table(['geometric mean'], heads, means)}\n\n{told}"
 

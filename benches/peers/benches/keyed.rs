@@ -16,7 +16,8 @@
 //!   several threads is kept to a core.
 //! - Keys asked for lie ready, in the order in which they are asked for, and are read from another
 //!   place in each turn and by each thread.
-//! - On a virtual machine, a turn in which its host took a core away is made again.
+//! - On a virtual machine, a turn in which its host took a core away is made again, as long as
+//!   patience lasts.
 //! - Every check is counted, and a batch whose checks do not all have the outcome ends the program.
 //! - "First sight": keys that no table holds, shared out among the threads. For each batch there is
 //!   a new table, which grows from empty.
@@ -27,13 +28,15 @@ mod cores;
 mod host;
 #[path = "keyed/team.rs"]
 mod team;
+#[path = "keyed/turns.rs"]
+mod turns;
 
 use std::{
     fs::File,
     io::{self, Write},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Parser;
@@ -41,6 +44,7 @@ use tollgate_peers::keyed::{Contender, FLOOR, GOVERNOR, GOVERNOR_FOLDHASH, TOLLG
 use tollgate_peers::keyed::{Key, Outcome, Table};
 
 use team::Team;
+use turns::{Times, Turns};
 
 /// Times checks of tollgate and its peers, by turns.
 #[derive(Parser)]
@@ -48,6 +52,10 @@ struct Arguments {
     /// Turns of each cell, rather than as many as its size affords.
     #[arg(long)]
     turns: Option<usize>,
+    /// For how long turns of a cell are made again that the host of this machine disturbs. Later
+    /// ones count.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
     /// Write the rows to this file, too.
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -239,7 +247,10 @@ impl Bench {
         }
         let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
         if let Some(csv) = &mut csv {
-            writeln!(csv, "keys,type,outcome,threads,contender,ns,ratio")?;
+            writeln!(
+                csv,
+                "keys,type,outcome,threads,contender,ns,ratio,disturbed"
+            )?;
         }
         Ok(Bench {
             arguments,
@@ -305,7 +316,7 @@ impl Bench {
             let sequence = asked.sequence();
             for cell in cells {
                 let pace = cell.pace();
-                let turns = self.arguments.turns.unwrap_or(pace.turns);
+                let turns = self.turns(&pace);
                 let times = Team::with(&sequence, outcome, cell.threads, |team| {
                     by_turns(team, &tables, turns, &pace)
                 });
@@ -326,16 +337,23 @@ impl Bench {
             return Ok(());
         }
         let contenders = self.proved(K::contenders());
-        let turns = self.arguments.turns.unwrap_or(cell.pace().turns);
+        let turns = self.turns(&cell.pace());
         let checks = NEW_KEYS as usize / threads;
         let sequence = cell.asked.sequence();
         let times = Team::with(&sequence, cell.outcome, threads, |team| {
-            rotated(turns, contenders.len(), |_, contender| {
+            turns.take(contenders.len(), |_, contender| {
                 let table = (contenders[contender].fresh)();
                 team.nanos(table, 0, 0, checks)
             })
         });
         self.tell(&cell, &contenders, &times)
+    }
+
+    fn turns(&self, pace: &Pace) -> Turns {
+        Turns {
+            counted: self.arguments.turns.unwrap_or(pace.turns),
+            patience: Duration::from_secs(self.arguments.patience),
+        }
     }
 
     fn wants(&self, cell: &Cell) -> bool {
@@ -356,19 +374,20 @@ impl Bench {
         contenders
     }
 
-    /// Prints a cell's rows. `times` are in ns, of each contender by turns.
+    /// Prints a cell's rows.
     fn tell<K>(
         &mut self,
         cell: &Cell,
         contenders: &[Contender<K>],
-        times: &[Vec<f64>],
+        times: &Times,
     ) -> io::Result<()> {
         println!("{}", cell.name());
         let tollgate = contenders
             .iter()
             .position(|contender| contender.name == TOLLGATE);
-        let tollgate = &times[tollgate.expect("one in any case")];
-        for (Contender { name, .. }, times) in contenders.iter().zip(times) {
+        let tollgate = &times.nanos[tollgate.expect("one in any case")];
+        let disturbed = times.disturbed;
+        for (Contender { name, .. }, times) in contenders.iter().zip(&times.nanos) {
             let paired = times.iter().zip(tollgate);
             let ratio = median(paired.map(|(time, tollgate)| time / tollgate).collect());
             let nanos = median(times.clone());
@@ -379,7 +398,7 @@ impl Bench {
                 let outcome = cell.outcome();
                 writeln!(
                     csv,
-                    "{keys},{key},{outcome},{threads},{name},{nanos:.2},{ratio:.4}"
+                    "{keys},{key},{outcome},{threads},{name},{nanos:.2},{ratio:.4},{disturbed}"
                 )?;
             }
             self.rows.push(Row {
@@ -429,56 +448,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The times of each contender by turns, another one beginning each turn.
-fn rotated(
-    turns: usize,
-    contenders: usize,
-    mut time: impl FnMut(usize, usize) -> f64,
-) -> Vec<Vec<f64>> {
-    let mut times = vec![Vec::with_capacity(turns); contenders];
-    let mut disturbed = 0;
-    let cell = Instant::now();
-    for turn in 0..turns {
-        loop {
-            let (stolen, began) = (host::stolen(), Instant::now());
-            let mut turned = vec![0.0; contenders];
-            for nth in 0..contenders {
-                let contender = (turn + nth) % contenders;
-                turned[contender] = time(turn, contender);
-            }
-            // Of a machine that is never left alone, what it does has to do.
-            if host::stolen() - stolen > began.elapsed().mul_f64(DISTURBED)
-                && cell.elapsed() < AT_MOST
-            {
-                disturbed += 1;
-                continue;
-            }
-            for (times, time) in times.iter_mut().zip(turned) {
-                times.push(time);
-            }
-            break;
-        }
-    }
-    if disturbed > 0 {
-        eprintln!("{disturbed} turns were made again, of {turns}");
-    }
-    times
-}
-
-/// A turn is made again if the machine that this one is a guest of took a core away for more than
-/// this share of it: threads that are to run at once then do not.
-const DISTURBED: f64 = 0.05;
-
-/// No turn of a cell is made again when the cell has taken so long.
-const AT_MOST: Duration = Duration::from_secs(30);
-
 /// Batches that last as long as the pace has it, each contender's of as many checks in each turn.
 fn by_turns<K: Key>(
     team: &Team<'_, K>,
     tables: &[Arc<dyn Table<K>>],
-    turns: usize,
+    turns: Turns,
     pace: &Pace,
-) -> Vec<Vec<f64>> {
+) -> Times {
     let checks = tables.iter().map(|table| {
         let mut checks = 1 << 10;
         loop {
@@ -492,8 +468,10 @@ fn by_turns<K: Key>(
     });
     let checks: Vec<usize> = checks.collect();
     let mut random = fastrand::Rng::with_seed(2);
-    let places: Vec<usize> = (0..turns).map(|_| random.usize(..1 << 22)).collect();
-    rotated(turns, tables.len(), |turn, contender| {
+    let places: Vec<usize> = (0..turns.counted)
+        .map(|_| random.usize(..1 << 22))
+        .collect();
+    turns.take(tables.len(), |turn, contender| {
         let timed = checks[contender];
         let untimed = (timed as f64 * pace.untimed) as usize;
         let table = Arc::clone(&tables[contender]);
