@@ -129,14 +129,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {
         rarely(|| {
-            for pauses in [8, 32, 128] {
-                (0..pauses).for_each(|_| hint::spin_loop());
-                if let Some(guard) = shard.try_write() {
-                    return guard;
+            for tries in 0..10 {
+                match [8, 32, 128].get(tries) {
+                    Some(&pauses) => (0..pauses).for_each(|_| hint::spin_loop()),
+                    None => yield_now(),
                 }
-            }
-            for _ in 0..7 {
-                yield_now();
                 if let Some(guard) = shard.try_write() {
                     return guard;
                 }

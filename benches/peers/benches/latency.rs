@@ -130,7 +130,7 @@ fn report(
             for (what, made) in whats.iter().zip(&mut all[subject]) {
                 let undisturbed = made.iter().filter(|round| round.undisturbed.is_some());
                 if round < rounds || undisturbed.count() < ENOUGH {
-                    made.push(subjects[subject].round(*what));
+                    made.extend(subjects[subject].round(*what));
                 }
             }
         }
@@ -201,8 +201,9 @@ impl Beside {
 trait Subject {
     fn name(&self) -> &'static str;
 
-    /// Beside another thread, or alone.
-    fn round(&mut self, beside: Option<Beside>) -> Round;
+    /// Beside another thread, or alone. None if the host of this machine kept the checking thread
+    /// from its core for so long that it checked nothing.
+    fn round(&mut self, beside: Option<Beside>) -> Option<Round>;
 }
 
 struct Round {
@@ -244,7 +245,7 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
         R::NAME
     }
 
-    fn round(&mut self, beside: Option<Beside>) -> Round {
+    fn round(&mut self, beside: Option<Beside>) -> Option<Round> {
         let Swept {
             keys,
             checked,
@@ -288,9 +289,9 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
         if let Some(Beside::Sweep) = beside {
             *swept = took;
         }
-        let mut round = times.round();
+        let mut round = times.round()?;
         round.undisturbed = round.undisturbed.filter(|_| waited < negligible(took));
-        round
+        Some(round)
     }
 }
 
@@ -312,7 +313,7 @@ impl<R: Rival<u64>> Subject for Grown<R> {
         R::NAME
     }
 
-    fn round(&mut self, _: Option<Beside>) -> Round {
+    fn round(&mut self, _: Option<Beside>) -> Option<Round> {
         let hourly = Quota {
             nanos: 3_600_000_000_000,
             burst: R::LEAST_BURST,
@@ -388,11 +389,11 @@ impl Times {
         waited - std::mem::replace(&mut self.waited_before, waited)
     }
 
-    fn round(self) -> Round {
-        Round {
-            all: slowest(self.all).expect("a check"),
+    fn round(self) -> Option<Round> {
+        Some(Round {
+            all: slowest(self.all)?,
             undisturbed: slowest(self.undisturbed),
-        }
+        })
     }
 }
 
