@@ -301,9 +301,14 @@ fn only_the_given_clock_moves_a_bucket() {
 }
 
 /// A coarse clock lags behind the machine's. It is never ahead of it, and does not stay behind.
+///
+/// For longer than the thread that tells it needs for some turns, on whatever machine: what is told
+/// wrong by a constant cancels out if it was told once before the limiter was built.
 #[test]
 fn a_coarse_clock_hands_out_nothing_early_and_all_in_the_end() {
     const BURST: u64 = 1_000_000_000;
+    // The first clock of a process calibrates, which is not to count below as time that passed.
+    drop(Clock::default());
     let start = Instant::now();
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1_000_000).burst(BURST))
         .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
@@ -311,7 +316,7 @@ fn a_coarse_clock_hands_out_nothing_early_and_all_in_the_end() {
         .build();
     assert!(limiter.check_n(&0, BURST).is_allowed());
     let admitted = Cell::new(0);
-    wait_until("0.1 s is earned", || {
+    wait_until("0.2 s pass and are earned", || {
         let remaining = limiter.peek(&0).remaining();
         assert!(limiter.check_n(&0, remaining).is_allowed());
         admitted.set(admitted.get() + remaining);
@@ -319,7 +324,7 @@ fn a_coarse_clock_hands_out_nothing_early_and_all_in_the_end() {
         let most = start.elapsed().as_micros();
         let most = most + most / 1_000 + 1;
         assert!(u128::from(admitted.get()) <= most, "{admitted:?} of {most}");
-        admitted.get() >= 100_000
+        most > 200_000 && admitted.get() >= 200_000
     });
     assert_eq!(
         format!("{:?}", Clock::coarse(Duration::ZERO).unwrap()),
