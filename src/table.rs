@@ -20,6 +20,8 @@ mod map;
 #[cfg(tollgate_loom)]
 #[path = "table/model.rs"]
 mod map;
+#[cfg(not(tollgate_loom))]
+mod prefetch;
 
 use std::{
     borrow::Borrow,

@@ -59,7 +59,9 @@ const HOMES: &[(&str, &[&str])] = &[
     // What a limiter has no use for.
     ("f32", &[]),
     ("f64", &[]),
-    ("unsafe", &[]),
+    // A prefetch, without which a table larger than the caches is waited for twice a key.
+    ("unsafe", &["table/prefetch.rs"]),
+    ("unsafe_code", &["table/prefetch.rs"]),
     ("static mut", &[]),
     ("println", &[]),
     ("eprintln", &[]),

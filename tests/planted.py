@@ -399,6 +399,14 @@ BUGS = [
         ["the_places_of_limiters_that_are_gone_are_taken"],
     ),
     Bug(
+        "table: keys are fetched from where they are not",
+        "src/table/prefetch.rs",
+        "end.as_ptr().wrapping_sub(index + 1)",
+        "end.as_ptr().wrapping_add(index)",
+        "lib",
+        ["table::map::tests::most_keys_are_where_they_are_fetched_from"],
+    ),
+    Bug(
         "table: keys are hashed in another way than by dashmap",
         "src/table/map.rs",
         "        let mut hasher = self.0.hasher().build_hasher();\n"

@@ -8,7 +8,10 @@ use std::{
 
 use dashmap::{DashMap, RwLock, RwLockWriteGuard, SharedValue};
 
-use super::Found;
+use super::{
+    Found,
+    prefetch::{fetch, first_place},
+};
 use crate::sync::yield_now;
 
 pub(super) struct Map<K, const N: usize, S>(DashMap<K, [u64; N], S>);
@@ -45,6 +48,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Q: Eq + ?Sized,
     {
         let mut shard = exclusive(&self.0.shards()[self.shard(hash)]);
+        fetch(first_place(shard.data_end(), shard.buckets(), hash));
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| change(words.get_mut()))
     }
@@ -58,6 +62,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
         let mut shard = exclusive(&self.0.shards()[self.shard(hash)]);
+        fetch(first_place(shard.data_end(), shard.buckets(), hash));
         if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
         }
@@ -89,7 +94,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.0.get(key).map(|words| look(&words))
+        let hash = self.hash(key);
+        let shard = self.0.shards()[self.shard(hash)].read();
+        fetch(first_place(shard.data_end(), shard.buckets(), hash));
+        let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
+        stored.map(|(_, words)| look(words.get()))
     }
 
     pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
@@ -148,4 +157,37 @@ fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 #[inline(never)]
 fn rarely<R>(run: impl FnOnce() -> R) -> R {
     run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::RandomState;
+
+    /// How many of so many keys are where they are fetched from.
+    fn fetched(keys: u64) -> usize {
+        let map: Map<u64, 1, _> = Map::new(2, RandomState::default());
+        for key in 0..keys {
+            map.upsert(map.hash(&key), key, || true, |_, _| ());
+        }
+        let is_fetched = |key: &u64| {
+            let hash = map.hash(key);
+            let shard = map.0.shards()[map.shard(hash)].read();
+            let stored = shard.get(hash, |(stored, _)| stored == key).unwrap();
+            first_place(shard.data_end(), shard.buckets(), hash) == std::ptr::from_ref(stored)
+        };
+        (0..keys).filter(is_fetched).count()
+    }
+
+    /// If a next version of dashmap or hashbrown lays its entries out in another way, this says so.
+    #[test]
+    fn most_keys_are_where_they_are_fetched_from() {
+        assert_eq!(fetched(1), 1);
+        for keys in [1_000, 5_000, 7_000, 100_000] {
+            let fetched = fetched(keys);
+            // A key finds its place free as often as the table is empty when it is stored: in more
+            // than 9 of 16 cases, as a table is no more than 7/8 full.
+            assert!(fetched > keys as usize / 2, "{fetched} of {keys}");
+        }
+    }
 }
