@@ -57,11 +57,15 @@ const HOMES: usize = 64;
 /// The epoch of a limiter that is no more.
 const GONE: u64 = u64::MAX;
 
+/// The epoch of a limiter's memories, which every check reads: alone on its cache lines too.
+#[repr(align(128))]
+struct Epoch(AtomicU64);
+
 /// What one limiter has to do with it: its name among all, and the epoch of its memories.
 pub(crate) struct Refusals<K, const N: usize> {
     limiter: u64,
     /// Apart from what is written more often, and shared with the memories, which may outlive it.
-    epoch: Arc<AtomicU64>,
+    epoch: Arc<Epoch>,
     key: PhantomData<fn(K)>,
 }
 
@@ -77,10 +81,12 @@ thread_local! {
 /// two limiters meet before there have been so many.
 type Homes = [Option<Box<Home>>; HOMES];
 
-/// A thread's memory of one limiter.
+/// A thread's memory of one limiter. Written at each check, and so alone on its cache lines (which
+/// some processors fetch by twos): else threads might wait for each other over what is no one's.
+#[repr(align(128))]
 struct Home {
     limiter: u64,
-    epoch: Arc<AtomicU64>,
+    epoch: Arc<Epoch>,
     cache: Cache,
 }
 
@@ -97,7 +103,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     pub(crate) fn new() -> Refusals<K, N> {
         Refusals {
             limiter: unique(),
-            epoch: Arc::new(AtomicU64::new(0)),
+            epoch: Arc::new(Epoch(AtomicU64::new(0))),
             key: PhantomData,
         }
     }
@@ -105,12 +111,12 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     /// To be read before the table is asked.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
+        self.epoch.0.load(Ordering::Relaxed)
     }
 
     /// Ends all memories. The caller holds the shard of the key that it changes.
     pub(crate) fn end(&self) {
-        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.epoch.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What `judge` makes of the words that this thread remembers of a key. He is to read the
@@ -160,7 +166,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             return;
         }
         at_homes(|homes| {
-            let is_free = |home: &Home| home.epoch.load(Ordering::Relaxed) == GONE;
+            let is_free = |home: &Home| home.epoch.0.load(Ordering::Relaxed) == GONE;
             if homes[place(self.limiter)].as_deref().is_none_or(is_free) {
                 self.settle(homes, epoch);
             }
@@ -180,7 +186,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     #[cold]
     fn settle(&self, homes: &mut Homes, epoch: u64) {
         for home in homes.iter_mut() {
-            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
+            home.take_if(|home| home.epoch.0.load(Ordering::Relaxed) == GONE);
         }
         homes[place(self.limiter)] = Some(Box::new(Home {
             limiter: self.limiter,
@@ -214,7 +220,7 @@ fn place(limiter: u64) -> usize {
 /// their next memory, of whatever limiter, or end.
 impl<K, const N: usize> Drop for Refusals<K, N> {
     fn drop(&mut self) {
-        self.epoch.store(GONE, Ordering::Relaxed);
+        self.epoch.0.store(GONE, Ordering::Relaxed);
         let is_own = |home: &mut Box<Home>| home.limiter == self.limiter;
         let own = at_homes(|homes| homes[place(self.limiter)].take_if(is_own));
         // Only now are keys dropped, whose code may come here again.
