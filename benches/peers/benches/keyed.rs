@@ -343,7 +343,7 @@ impl Bench {
         let times = Team::with(&sequence, cell.outcome, threads, |team| {
             turns.take(contenders.len(), |_, contender| {
                 let table = (contenders[contender].fresh)();
-                team.nanos(table, 0, 0, checks)
+                team.time(table, 0, 0, checks)
             })
         });
         self.tell(&cell, &contenders, &times)
@@ -460,7 +460,7 @@ fn by_turns<K: Key>(
         loop {
             // The least of three, as one that the system interrupts would have all turns be short:
             // then they would time how the threads of a team start.
-            let nanos = (0..3).map(|_| team.nanos(Arc::clone(table), 0, 0, checks));
+            let nanos = (0..3).map(|_| team.time(Arc::clone(table), 0, 0, checks).nanos);
             let nanos = nanos.fold(f64::INFINITY, f64::min) * checks as f64;
             let share = pace.timed.as_nanos() as f64 / nanos;
             if share < 2.0 {
@@ -478,6 +478,6 @@ fn by_turns<K: Key>(
         let timed = checks[contender];
         let untimed = (timed as f64 * pace.untimed) as usize;
         let table = Arc::clone(&tables[contender]);
-        team.nanos(table, places[turn], untimed, timed)
+        team.time(table, places[turn], untimed, timed)
     })
 }

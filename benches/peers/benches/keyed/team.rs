@@ -9,7 +9,7 @@ use std::{
 
 use tollgate_peers::keyed::{Key, Outcome, Table};
 
-use crate::cores::{keep_to, keep_to_any};
+use crate::cores::{self, keep_to, keep_to_any};
 
 /// The first of its threads is the one that it belongs to.
 pub struct Team<'a, K> {
@@ -37,6 +37,15 @@ struct Result {
     began: Instant,
     ended: Instant,
     allowed: usize,
+}
+
+/// What a batch took.
+pub struct Taken {
+    /// The ns that a check took each thread.
+    pub nanos: f64,
+    /// Whether threads that have a core each began at the same time, but for 1/10 of the batch:
+    /// else they were one after the other, and did not meet.
+    pub is_together: bool,
 }
 
 impl<'a, K: Key> Team<'a, K> {
@@ -76,14 +85,14 @@ impl<'a, K: Key> Team<'a, K> {
         })
     }
 
-    /// The ns that a check takes each thread, of `timed` by each from that place on.
-    pub fn nanos(
+    /// Times `timed` checks by each thread, from that place on.
+    pub fn time(
         &self,
         table: Arc<dyn Table<K>>,
         place: usize,
         untimed: usize,
         timed: usize,
-    ) -> f64 {
+    ) -> Taken {
         let expected = table.expected(self.outcome, (untimed + timed) * self.threads);
         *self.batch.lock().expect(CALM) = Some(Batch {
             table,
@@ -97,10 +106,15 @@ impl<'a, K: Key> Team<'a, K> {
         drop(self.batch.lock().expect(CALM).take());
         let allowed: usize = results.iter().map(|result| result.allowed).sum();
         assert_eq!(allowed, expected, "allowed, of {timed} after {untimed}");
-        let began = results.iter().map(|result| result.began).min();
+        let began = || results.iter().map(|result| result.began);
         let ended = results.iter().map(|result| result.ended).max();
-        let time = ended.expect("a thread") - began.expect("a thread");
-        time.as_nanos() as f64 / timed as f64
+        let (first, last) = (began().min(), began().max());
+        let (first, last) = (first.expect("a thread"), last.expect("a thread"));
+        let time = ended.expect("a thread") - first;
+        Taken {
+            nanos: time.as_nanos() as f64 / timed as f64,
+            is_together: self.threads > cores::count() || last - first <= time / 10,
+        }
     }
 
     /// Does the part of the `nth` thread in the next batch. False if there is none.

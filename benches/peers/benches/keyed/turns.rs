@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::host;
+use crate::{host, team::Taken};
 
 /// How many turns a cell takes.
 #[derive(Clone, Copy)]
 pub struct Turns {
     pub counted: usize,
-    /// How long those are made again that the host disturbs.
+    /// How long those are made again that the host disturbs, or in which threads miss each other.
     pub patience: Duration,
 }
 
@@ -23,19 +23,22 @@ pub struct Times {
 impl Turns {
     /// Times `contenders`, another one beginning each turn, by what `time` says of a turn and of a
     /// contender.
-    pub fn take(self, contenders: usize, mut time: impl FnMut(usize, usize) -> f64) -> Times {
+    pub fn take(self, contenders: usize, mut time: impl FnMut(usize, usize) -> Taken) -> Times {
         let mut nanos = vec![Vec::with_capacity(self.counted); contenders];
         let (mut disturbed, mut again) = (0, 0);
         let began = Instant::now();
         let mut turn = 0;
         while turn < self.counted {
             let undisturbed = host::watch();
+            let mut is_together = true;
             let mut turned = vec![0.0; contenders];
             for nth in 0..contenders {
                 let contender = (turn + nth) % contenders;
-                turned[contender] = time(turn, contender);
+                let taken = time(turn, contender);
+                turned[contender] = taken.nanos;
+                is_together &= taken.is_together;
             }
-            if !undisturbed() {
+            if !(undisturbed() && is_together) {
                 if began.elapsed() < self.patience {
                     again += 1;
                     continue;
