@@ -1,44 +1,97 @@
-//! Asks for memory before it is needed.
+//! Asks for a key's memory before it is needed.
 //!
-//! A table that is larger than the processor's caches has it wait for memory twice a key: for the
-//! control bytes, which say where the key is, and only then for the key. But where the key is,
-//! unless that place was taken, follows from its hash. So it is asked for at the same time as the
-//! control bytes, and the two waits are one. What that gains is in `benches/README.md`.
+//! A check waits for memory up to three times: for the shard's lock, which another core may have
+//! had last, for the control bytes of the map, which say where the key is, and for the key. But
+//! where the key is, unless that place was taken, follows from its hash and from where the shard's
+//! entries lie, and that changes but rarely. So it is kept where it is read without the lock, the
+//! key and its control bytes are asked for first, and the waits are one. What that gains is in
+//! `benches/README.md`.
 //!
-//! It is a hint: should the key be elsewhere, then all that is lost is time. And it is the one
-//! thing here that safe code cannot say, so this is the crate's only file with unsafe code.
+//! It is a hint: with an outline that is out of date, or a key that is elsewhere, all that is lost
+//! is time. And it is the one thing here that safe code cannot say, so this is the crate's only file
+//! with unsafe code.
 #![allow(unsafe_code, reason = "a prefetch is not safe code yet")]
 
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut};
+
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// The bytes of a cache line, of those processors that are asked.
 const LINE: usize = 64;
 
-/// Where hashbrown stores an entry of that hash if its first place is free: backwards from the end
-/// of the entries, which are as many as there are `buckets`, a power of two.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "as the map does, which has no more entries than addresses"
-)]
-#[inline]
-pub(super) fn first_place<T>(end: NonNull<T>, buckets: usize, hash: u64) -> *const T {
-    let index = hash as usize & (buckets - 1);
-    end.as_ptr().wrapping_sub(index + 1)
+/// Where the entries of a shard lie, which are of type `T`.
+///
+/// Written under the shard's lock, and read without: relaxed, as nothing is read by it. Should the
+/// two words be of different times, what is fetched is of no use.
+pub(super) struct Outline<T> {
+    /// The end of the entries, where the control bytes begin.
+    end: AtomicPtr<T>,
+    /// One less than the number of places, a power of two.
+    mask: AtomicUsize,
 }
 
-/// Asks for what is stored at `place`, and for the line before it, which has the next places: an
-/// entry goes to one of those if its own is taken.
-#[inline]
-pub(super) fn fetch<T>(place: *const T) {
-    #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
-    for line in [place.cast(), place.wrapping_byte_sub(LINE).cast()] {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-
-        // SAFETY: the target has SSE. The pointer may be any, and need not point to anything: a
-        // prefetch neither faults nor reads in a way that the program could see, so that it is no
-        // access and races with none.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
+impl<T> Outline<T> {
+    /// Of no entries.
+    pub(super) fn new() -> Outline<T> {
+        Outline {
+            end: AtomicPtr::new(null_mut()),
+            mask: AtomicUsize::new(0),
+        }
     }
-    #[cfg(not(all(target_arch = "x86_64", target_feature = "sse", not(miri))))]
-    let _ = (place, LINE);
+
+    /// To be told whenever the entries may have moved.
+    pub(super) fn update(&self, end: NonNull<T>, places: usize) {
+        let (end, mask) = (end.as_ptr(), places - 1);
+        // Seldom written, so that it stays in the caches of all who read it.
+        if (
+            self.end.load(Ordering::Relaxed),
+            self.mask.load(Ordering::Relaxed),
+        ) != (end, mask)
+        {
+            self.end.store(end, Ordering::Relaxed);
+            self.mask.store(mask, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for what is stored under that hash: for its control bytes, its place, and the line
+    /// before that one, which has the next places.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64) {
+        let (control, place) = self.first_place(hash);
+        fetch_line(control);
+        fetch_line(place.cast());
+        fetch_line(place.wrapping_byte_sub(LINE).cast());
+    }
+
+    /// Where hashbrown has the control byte and the entry of that hash if its first place is free:
+    /// the bytes go on from the end of the entries, and the entries back from there.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "as the map does, which has no more entries than addresses"
+    )]
+    #[inline]
+    pub(super) fn first_place(&self, hash: u64) -> (*const u8, *const T) {
+        let end = self.end.load(Ordering::Relaxed);
+        let place = hash as usize & self.mask.load(Ordering::Relaxed);
+        (
+            end.cast::<u8>().wrapping_add(place),
+            end.wrapping_sub(place + 1),
+        )
+    }
 }
+
+#[inline]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
+fn fetch_line(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+    // SAFETY: the target has SSE. The address may be any, and need not be that of anything: a
+    // prefetch neither faults nor reads in a way that the program could see, so that it is no
+    // access and races with none.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+}
+
+/// On other processors all is waited for in turn.
+#[inline]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse", not(miri))))]
+fn fetch_line(_: *const u8) {}
