@@ -41,7 +41,7 @@
 
 mod cache;
 
-use std::{borrow::Borrow, cell::RefCell, marker::PhantomData};
+use std::{borrow::Borrow, cell::RefCell, marker::PhantomData, ops::Deref};
 
 use self::cache::Cache;
 use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
@@ -60,6 +60,14 @@ const GONE: u64 = u64::MAX;
 /// The epoch of a limiter's memories, which every check reads: alone on its cache lines too.
 #[repr(align(128))]
 struct Epoch(AtomicU64);
+
+impl Deref for Epoch {
+    type Target = AtomicU64;
+
+    fn deref(&self) -> &AtomicU64 {
+        &self.0
+    }
+}
 
 /// What one limiter has to do with it: its name among all, and the epoch of its memories.
 pub(crate) struct Refusals<K, const N: usize> {
@@ -111,12 +119,12 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     /// To be read before the table is asked.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.0.load(Ordering::Relaxed)
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// Ends all memories. The caller holds the shard of the key that it changes.
     pub(crate) fn end(&self) {
-        self.epoch.0.fetch_add(1, Ordering::Relaxed);
+        self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What `judge` makes of the words that this thread remembers of a key. He is to read the
@@ -166,7 +174,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
             return;
         }
         at_homes(|homes| {
-            let is_free = |home: &Home| home.epoch.0.load(Ordering::Relaxed) == GONE;
+            let is_free = |home: &Home| home.epoch.load(Ordering::Relaxed) == GONE;
             if homes[place(self.limiter)].as_deref().is_none_or(is_free) {
                 self.settle(homes, epoch);
             }
@@ -186,7 +194,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     #[cold]
     fn settle(&self, homes: &mut Homes, epoch: u64) {
         for home in homes.iter_mut() {
-            home.take_if(|home| home.epoch.0.load(Ordering::Relaxed) == GONE);
+            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
         }
         homes[place(self.limiter)] = Some(Box::new(Home {
             limiter: self.limiter,
@@ -220,7 +228,7 @@ fn place(limiter: u64) -> usize {
 /// their next memory, of whatever limiter, or end.
 impl<K, const N: usize> Drop for Refusals<K, N> {
     fn drop(&mut self) {
-        self.epoch.0.store(GONE, Ordering::Relaxed);
+        self.epoch.store(GONE, Ordering::Relaxed);
         let is_own = |home: &mut Box<Home>| home.limiter == self.limiter;
         let own = at_homes(|homes| homes[place(self.limiter)].take_if(is_own));
         // Only now are keys dropped, whose code may come here again.

@@ -59,7 +59,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // What a limiter has no use for.
     ("f32", &[]),
     ("f64", &[]),
-    // A prefetch, without which a table larger than the caches is waited for twice a key.
+    // A prefetch, without which a check waits for memory three times and not once.
     ("unsafe", &["table/prefetch.rs"]),
     ("unsafe_code", &["table/prefetch.rs"]),
     ("static mut", &[]),

@@ -427,9 +427,9 @@ BUGS = [
     Bug(
         "table: keys are hashed in another way than by dashmap",
         "src/table/map.rs",
-        "        let mut hasher = self.0.hasher().build_hasher();\n"
+        "        let mut hasher = self.map.hasher().build_hasher();\n"
         "        key.hash(&mut hasher);\n        hasher.finish()\n",
-        "        self.0.hasher().hash_one(key)\n",
+        "        self.map.hasher().hash_one(key)\n",
         "cases_hashing",
         ["a_hasher_with_a_shortcut_of_its_own_loses_no_key"],
     ),

@@ -1,28 +1,38 @@
 //! Asks for a key's memory before it is needed.
 //!
 //! A check waits for memory up to three times: for the shard's lock, which another core may have
-//! had last, for the control bytes of the map, which say where the key is, and for the key. But
-//! where the key is, unless that place was taken, follows from its hash and from where the shard's
-//! entries lie, and that changes but rarely. So it is kept where it is read without the lock, the
-//! key and its control bytes are asked for first, and the waits are one. What that gains is in
-//! `benches/README.md`.
+//! had last, for the control bytes of the map, which say where the key is, and for its entry. But
+//! where that is, unless the place was taken, follows from the key's hash and from where the
+//! shard's entries lie, and those move but rarely. So where they lie is kept where it can be read
+//! without the lock; entry and control bytes are asked for first, and most checks wait for all
+//! three at once. (For what a key has on the heap they wait once more.) What that gains is in
+//! `benches/README.md`, and only a benchmark would miss it: no decision depends on it.
 //!
-//! It is a hint: with an outline that is out of date, or a key that is elsewhere, all that is lost
-//! is time. And it is the one thing here that safe code cannot say, so this is the crate's only file
-//! with unsafe code.
+//! With an outline that is out of date, or a key that is elsewhere, all that is lost is time. And
+//! it is the one thing here that safe code cannot say, so this is the crate's only file with unsafe
+//! code.
 #![allow(unsafe_code, reason = "a prefetch is not safe code yet")]
 
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
-/// The bytes of a cache line, of those processors that are asked.
+/// Whether the processor is one that is asked.
+const IS_ASKED: bool = cfg!(all(
+    target_arch = "x86_64",
+    target_feature = "sse",
+    not(miri)
+));
+
+/// The bytes of a cache line there, and how short an entry is that never lies across two: no longer
+/// than what it is aligned to.
 const LINE: usize = 64;
+const ALIGNED: usize = 16;
 
 /// Where the entries of a shard lie, which are of type `T`.
 ///
 /// Written under the shard's lock, and read without: relaxed, as nothing is read by it. Should the
-/// two words be of different times, what is fetched is of no use.
+/// two words be of different times, what is fetched may be of no use.
 pub(super) struct Outline<T> {
     /// The end of the entries, where the control bytes begin.
     end: AtomicPtr<T>,
@@ -31,11 +41,10 @@ pub(super) struct Outline<T> {
 }
 
 impl<T> Outline<T> {
-    /// Of no entries.
-    pub(super) fn new() -> Outline<T> {
+    pub(super) fn new(end: NonNull<T>, places: usize) -> Outline<T> {
         Outline {
-            end: AtomicPtr::new(null_mut()),
-            mask: AtomicUsize::new(0),
+            end: AtomicPtr::new(end.as_ptr()),
+            mask: AtomicUsize::new(places - 1),
         }
     }
 
@@ -53,14 +62,20 @@ impl<T> Outline<T> {
         }
     }
 
-    /// Asks for what is stored under that hash: for its control bytes, its place, and the line
-    /// before that one, which has the next places.
+    /// Asks for what is stored under that hash: for its control bytes, its entry, and the line
+    /// before that, which has the entries of the next places.
     #[inline]
     pub(super) fn fetch(&self, hash: u64) {
-        let (control, place) = self.first_place(hash);
+        if !IS_ASKED {
+            return;
+        }
+        let (control, entry) = self.first_place(hash);
         fetch_line(control);
-        fetch_line(place.cast());
-        fetch_line(place.wrapping_byte_sub(LINE).cast());
+        fetch_line(entry.cast());
+        if size_of::<T>() > ALIGNED {
+            fetch_line(entry.wrapping_add(1).wrapping_byte_sub(1).cast());
+        }
+        fetch_line(entry.wrapping_byte_sub(LINE).cast());
     }
 
     /// Where hashbrown has the control byte and the entry of that hash if its first place is free:
@@ -91,7 +106,6 @@ fn fetch_line(address: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
 }
 
-/// On other processors all is waited for in turn.
 #[inline]
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse", not(miri))))]
 fn fetch_line(_: *const u8) {}

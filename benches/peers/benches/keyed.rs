@@ -460,7 +460,10 @@ fn by_turns<K: Key>(
         loop {
             // The least of three, as one that the system interrupts would have all turns be short:
             // then they would time how the threads of a team start.
-            let nanos = (0..3).map(|_| team.time(Arc::clone(table), 0, 0, checks).nanos);
+            let nanos = (0..3).map(|nth| {
+                let table = Arc::clone(table);
+                team.time(table, nth * checks, 0, checks).nanos
+            });
             let nanos = nanos.fold(f64::INFINITY, f64::min) * checks as f64;
             let share = pace.timed.as_nanos() as f64 / nanos;
             if share < 2.0 {

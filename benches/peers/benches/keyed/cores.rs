@@ -1,7 +1,7 @@
 //! A core for each thread, rather than whichever the system wakes it on: two threads that it wakes
 //! on one would not run at once.
 
-pub use self::imp::{count, keep_to, keep_to_any};
+pub use self::imp::{keep_to, keep_to_any};
 
 #[cfg(target_os = "linux")]
 mod imp {
@@ -12,7 +12,9 @@ mod imp {
 
     /// Keeps this thread to the `nth` of the cores that the program may use, counted round.
     pub fn keep_to(nth: usize) {
-        let cores: Vec<usize> = usable().collect();
+        let all = cores();
+        let may_use = |&core: &usize| all.is_set(core).expect("it is below the count");
+        let cores: Vec<usize> = (0..CpuSet::count()).filter(may_use).collect();
         let mut one = CpuSet::new();
         one.set(cores[nth % cores.len()])
             .expect("a core of the set");
@@ -22,16 +24,6 @@ mod imp {
     /// Lets this thread run on any of them again.
     pub fn keep_to_any() {
         sched_setaffinity(this(), cores()).expect("the cores that it began with");
-    }
-
-    /// How many there are.
-    pub fn count() -> usize {
-        usable().count()
-    }
-
-    fn usable() -> impl Iterator<Item = usize> {
-        let may_use = |&core: &usize| cores().is_set(core).expect("it is below the count");
-        (0..CpuSet::count()).filter(may_use)
     }
 
     fn cores() -> &'static CpuSet {
@@ -51,8 +43,4 @@ mod imp {
     pub fn keep_to(_: usize) {}
 
     pub fn keep_to_any() {}
-
-    pub fn count() -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
-    }
 }

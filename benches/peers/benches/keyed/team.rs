@@ -2,6 +2,8 @@
 
 use std::{
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
     sync::{Arc, Barrier, Mutex},
     thread,
     time::Instant,
@@ -9,13 +11,15 @@ use std::{
 
 use tollgate_peers::keyed::{Key, Outcome, Table};
 
-use crate::cores::{self, keep_to, keep_to_any};
+use crate::cores::{keep_to, keep_to_any};
 
 /// The first of its threads is the one that it belongs to.
 pub struct Team<'a, K> {
     sequence: &'a [K],
     outcome: Outcome,
     threads: usize,
+    /// Whether each of them has a core of its own.
+    are_parallel: bool,
     /// The next batch, or none if it was the last.
     batch: Mutex<Option<Batch<K>>>,
     assembled: Barrier,
@@ -43,8 +47,8 @@ struct Result {
 pub struct Taken {
     /// The ns that a check took each thread.
     pub nanos: f64,
-    /// Whether threads that have a core each began at the same time, but for 1/10 of the batch:
-    /// else they were one after the other, and did not meet.
+    /// Whether threads that have a core each began at the same time, but for 1/10 of the batch. If
+    /// not, they meet less than they are to.
     pub is_together: bool,
 }
 
@@ -56,10 +60,13 @@ impl<'a, K: Key> Team<'a, K> {
         threads: usize,
         lead: impl FnOnce(&Team<'a, K>) -> R,
     ) -> R {
+        keep_to_any();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         let team = Team {
             sequence,
             outcome,
             threads,
+            are_parallel: threads <= cores,
             batch: Mutex::new(None),
             assembled: Barrier::new(threads),
             released: Barrier::new(threads),
@@ -68,8 +75,6 @@ impl<'a, K: Key> Team<'a, K> {
         };
         if threads > 1 {
             keep_to(0);
-        } else {
-            keep_to_any();
         }
         thread::scope(|scope| {
             // Even if a batch is wrong and `lead` panics: else the others would wait for ever.
@@ -113,12 +118,18 @@ impl<'a, K: Key> Team<'a, K> {
         let time = ended.expect("a thread") - first;
         Taken {
             nanos: time.as_nanos() as f64 / timed as f64,
-            is_together: self.threads > cores::count() || last - first <= time / 10,
+            is_together: !self.are_parallel || last - first <= time / 10,
         }
     }
 
     /// Does the part of the `nth` thread in the next batch. False if there is none.
     fn take_part(&self, nth: usize) -> bool {
+        let part = AssertUnwindSafe(|| self.part(nth));
+        // A panic has said why. The other threads would wait for this one for ever.
+        catch_unwind(part).unwrap_or_else(|_| process::exit(101))
+    }
+
+    fn part(&self, nth: usize) -> bool {
         self.assembled.wait();
         let batch = self.batch.lock().expect(CALM).clone();
         let Some(Batch {

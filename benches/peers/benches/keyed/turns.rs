@@ -16,7 +16,7 @@ pub struct Turns {
 pub struct Times {
     /// In ns, of each contender by turns.
     pub nanos: Vec<Vec<f64>>,
-    /// Turns that count although the host disturbed them.
+    /// Turns that count although the host disturbed them, or threads missed each other.
     pub disturbed: usize,
 }
 
