@@ -45,7 +45,7 @@ def read_keyed(results):
 
     def value(row):
         ratio = 1.0 if row["contender"] == "tollgate" else float(row["ratio"] or "nan")
-        return float(row["ns"]), ratio, int(row.get("disturbed") or 0)
+        return float(row["ns"]), ratio, int(row["disturbed"])
 
     cells = {}
     order = ["type", "outcome", "keys", "threads"]

@@ -127,7 +127,7 @@ def summary(keyed):
     disturbed = [key for key, cell in in_keyed(keyed, KEYS) if any(of[2] for of in cell.values())]
     if disturbed:
         cells = "; ".join(", ".join(labels(dict(zip(CELL, key)), CELL)) for key in disturbed)
-        told += f"\n\nTurns that count were disturbed by the host in {len(disturbed)}: {cells}."
+        told += f"\n\nTurns that count were disturbed in {len(disturbed)}: {cells}."
     heads = [f"{governor} / tollgate" for governor in GOVERNORS]
     return f"{table(['geometric mean'], heads, means)}\n\n{told}"
 

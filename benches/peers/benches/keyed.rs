@@ -16,8 +16,8 @@
 //!   several threads is kept to a core.
 //! - Keys asked for lie ready, in the order in which they are asked for, and are read from another
 //!   place in each turn and by each thread.
-//! - On a virtual machine, a turn in which its host took a core away is made again, as long as
-//!   patience lasts.
+//! - A turn in which the host of a virtual machine took a core away, or in which threads with a core
+//!   each did not begin together, is made again, as long as patience lasts.
 //! - Every check is counted, and a batch whose checks do not all have the outcome ends the program.
 //! - "First sight": keys that no table holds, shared out among the threads. For each batch there is
 //!   a new table, which grows from empty.
@@ -52,8 +52,8 @@ struct Arguments {
     /// Turns of each cell, rather than as many as its size affords.
     #[arg(long)]
     turns: Option<usize>,
-    /// For how long turns of a cell are made again that the host of this machine disturbs. Later
-    /// ones count.
+    /// For how long turns of a cell are made again that the host of this machine disturbs, or in
+    /// which threads miss each other. Later ones count.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
     /// Write the rows to this file, too.
