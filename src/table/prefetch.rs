@@ -96,16 +96,16 @@ impl<T> Outline<T> {
 }
 
 #[inline]
-#[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
 fn fetch_line(address: *const u8) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-    // SAFETY: the target has SSE. The address may be any, and need not be that of anything: a
-    // prefetch neither faults nor reads in a way that the program could see, so that it is no
-    // access and races with none.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+        // SAFETY: the target has SSE. The address may be any, and need not be that of anything: a
+        // prefetch neither faults nor reads in a way that the program could see, so that it is no
+        // access and races with none.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    // On other processors it has no use.
+    let _ = address;
 }
-
-#[inline]
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse", not(miri))))]
-fn fetch_line(_: *const u8) {}

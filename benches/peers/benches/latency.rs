@@ -17,18 +17,16 @@
 //! a round of fewer than 10,000 checks both are the greatest, as where one check waits for a whole
 //! sweep. Contenders take turns, and in each round another is the first.
 //!
-//! A check is also slow when the system gives the thread's core to another program. So each thread
-//! is kept to a core of its own, and rows are written twice. For those called `undisturbed`
+//! A check is also slow when its thread, or the one that holds its lock, loses its core: to another
+//! program, or to another machine of the same host. So each thread is kept to a core of its own, and
+//! rows are written twice. Those called `undisturbed` go by the threads' CPU time, in which neither
+//! counts:
 //!
-//! - the time for which the checking thread could have run and did not, as the system counts it
-//!   (`/proc/thread-self/schedstat`), is taken from the check that it fell in. A thread that waits
-//!   for a lock could not run.
-//! - rounds are left out in which the other thread had to wait for its core for more than 20 us
-//!   and a thousandth of the round, as it may have held a lock meanwhile. If fewer than five are
-//!   left, there are more rounds, up to four times as many; and no row, if that does not help.
-//!
-//! What a hypervisor takes from a core is in no such count: it is in `elsewhere` and `spin` as it
-//! is in `sweep`, and the difference between these is the locks'.
+//! - Of a check in which the thread did not go to sleep, only the time that it ran. One that went to
+//!   sleep waited for a lock, and counts whole.
+//! - Rounds are left out in which the other thread was off its core for more than 100 us and 1/200
+//!   of the round; what the system itself does on a core takes less. If fewer than eleven are left,
+//!   there are more rounds, up to four times as many; and no row, if that does not help.
 
 #[path = "keyed/cores.rs"]
 mod cores;
@@ -37,7 +35,6 @@ use std::{
     fs::File,
     hint::black_box,
     io::{self, Write},
-    os::unix::fs::FileExt,
     path::PathBuf,
     sync::Barrier,
     sync::atomic::{AtomicBool, Ordering},
@@ -46,6 +43,8 @@ use std::{
 };
 
 use clap::Parser;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::ClockId;
 use tollgate_peers::keyed::{Floor, Forgets, Governor, MutexMap, Outcome, Quota, Tollgate};
 use tollgate_peers::keyed::{Rival, prepared};
 
@@ -69,7 +68,7 @@ struct Arguments {
 }
 
 /// Rounds that a median is of, at least.
-const ENOUGH: usize = 5;
+const ENOUGH: usize = 11;
 
 /// The cores of the two threads.
 const CHECKING: usize = 0;
@@ -208,7 +207,7 @@ trait Subject {
 
 struct Round {
     all: Slowest,
-    /// None if the other thread had to wait for its core.
+    /// None if the other thread was kept from its core.
     undisturbed: Option<Slowest>,
 }
 
@@ -257,25 +256,24 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
         let (ready, done) = (Barrier::new(2), AtomicBool::new(false));
         let other = || {
             keep_to(OTHER);
-            let waited = Waited::new();
             ready.wait();
-            let before = waited.nanos();
-            let began = Instant::now();
+            let began = (Instant::now(), time_on_core());
             match beside {
                 Some(Beside::Sweep) => checked.forget(),
                 Some(Beside::Elsewhere) => elsewhere.forget(),
                 Some(Beside::Spin) => {
-                    while began.elapsed() < *swept {
+                    while began.0.elapsed() < *swept {
                         std::hint::spin_loop();
                     }
                 }
                 None => {}
             }
-            let took = began.elapsed();
+            let ran = time_on_core() - began.1;
+            let took = began.0.elapsed();
             done.store(true, Ordering::Release);
-            (took, waited.nanos() - before)
+            (took, ran)
         };
-        let (times, (took, waited)) = thread::scope(|scope| {
+        let (times, (took, ran)) = thread::scope(|scope| {
             let other = scope.spawn(other);
             let mut times = Times::new();
             ready.wait();
@@ -290,7 +288,8 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
             *swept = took;
         }
         let mut round = times.round()?;
-        round.undisturbed = round.undisturbed.filter(|_| waited < negligible(took));
+        let off_core = took.saturating_sub(ran);
+        round.undisturbed = round.undisturbed.filter(|_| off_core < negligible(took));
         Some(round)
     }
 }
@@ -332,38 +331,41 @@ impl<R: Rival<u64>> Subject for Grown<R> {
 /// The times of checks in this thread.
 struct Times {
     clock: quanta::Clock,
-    /// When the last ended.
+    /// When this was last asked for: by this clock, by the time on the core, by the sleeps.
+    began: u64,
+    on_core: Duration,
+    sleeps: i64,
+    /// When the last check ended.
     last: u64,
-    waited: Waited,
-    waited_before: u64,
     all: Vec<u64>,
     undisturbed: Vec<u64>,
 }
 
-/// Below this, in ns, no other program has had the core and given it back.
+/// Below this, in ns, nobody else has had the core and given it back.
 const UNINTERRUPTED: u64 = 5_000;
 
-/// What the other thread may wait for its core in an undisturbed round, of the time that it took:
-/// 20 us, or in a long one a thousandth of it.
-fn negligible(took: Duration) -> u64 {
-    (took.as_nanos() as u64 / 1_000).max(20_000)
+/// For how long the other thread may be off its core in an undisturbed round.
+fn negligible(took: Duration) -> Duration {
+    (took / 200).max(Duration::from_micros(100))
 }
 
 impl Times {
     fn new() -> Times {
         Times {
             clock: quanta::Clock::new(),
+            began: 0,
+            on_core: Duration::ZERO,
+            sleeps: 0,
             last: 0,
-            waited: Waited::new(),
-            waited_before: 0,
             all: Vec::with_capacity(1 << 20),
             undisturbed: Vec::with_capacity(1 << 20),
         }
     }
 
     fn begin(&mut self) {
-        self.waited_before = self.waited.nanos();
-        self.last = self.clock.raw();
+        (self.on_core, self.sleeps) = (time_on_core(), sleeps());
+        self.began = self.clock.raw();
+        self.last = self.began;
     }
 
     #[inline]
@@ -373,20 +375,28 @@ impl Times {
         let ended = self.clock.raw();
         let nanos = self.clock.delta_as_nanos(began, ended);
         self.all.push(nanos);
-        // What the thread waited between two checks is asked for, too, lest the next one be blamed.
-        let waited = match self.clock.delta_as_nanos(self.last, ended) {
+        // What the thread lost between two checks is asked for, too, lest the next one be blamed.
+        let lost = match self.clock.delta_as_nanos(self.last, ended) {
             ..UNINTERRUPTED => 0,
-            _ => self.newly_waited(),
+            _ => self.newly_lost(),
         };
-        self.undisturbed.push(nanos.saturating_sub(waited));
+        self.undisturbed.push(nanos.saturating_sub(lost));
         self.last = self.clock.raw();
     }
 
-    /// The ns that this thread has waited for its core since this was last asked.
+    /// The ns for which this thread was off its core since this was last asked, if it was not by
+    /// going to sleep.
     #[cold]
-    fn newly_waited(&mut self) -> u64 {
-        let waited = self.waited.nanos();
-        waited - std::mem::replace(&mut self.waited_before, waited)
+    fn newly_lost(&mut self) -> u64 {
+        let before = (self.began, self.on_core, self.sleeps);
+        self.begin();
+        let wall = self.clock.delta_as_nanos(before.0, self.began);
+        let ran = (self.on_core - before.1).as_nanos() as u64;
+        if self.sleeps == before.2 {
+            wall.saturating_sub(ran)
+        } else {
+            0
+        }
     }
 
     fn round(self) -> Option<Round> {
@@ -407,19 +417,15 @@ fn slowest(mut times: Vec<u64>) -> Option<Slowest> {
     })
 }
 
-/// For how long the thread that made this has been ready to run and had no core.
-struct Waited(File);
+/// For how long this thread has run: without what other programs, and other machines of the same
+/// host, had of its core.
+fn time_on_core() -> Duration {
+    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    time.expect("Linux tells").into()
+}
 
-impl Waited {
-    fn new() -> Waited {
-        Waited(File::open("/proc/thread-self/schedstat").expect("Linux tells"))
-    }
-
-    fn nanos(&self) -> u64 {
-        let mut text = [0; 64];
-        let len = self.0.read_at(&mut text, 0).expect("it can be read again");
-        let text = str::from_utf8(&text[..len]).expect("numbers");
-        let waited = text.split(' ').nth(1).expect("after the time that it ran");
-        waited.parse().expect("a number")
-    }
+/// How often this thread has gone to sleep.
+fn sleeps() -> i64 {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux tells");
+    usage.voluntary_context_switches()
 }
