@@ -39,6 +39,11 @@ impl Bucket {
         }
     }
 
+    /// The greatest word of a bucket that is full at `now`, in ns.
+    pub(crate) fn greatest_full_word(&self, now: u64) -> u64 {
+        self.axis.earned(now)
+    }
+
     /// What a decision is made on: where the bucket stands at `now`, in ns.
     #[inline]
     pub(crate) fn reading(&self, word: u64, now: u64) -> Reading {
@@ -65,11 +70,6 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        self.word <= self.earned
-    }
-
     /// The word after spending `n` units, if the bucket holds as many.
     #[inline]
     pub(crate) fn after_spending(&self, n: u64) -> Option<u64> {

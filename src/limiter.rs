@@ -303,10 +303,8 @@ where
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let now = self.timer.now_for_dropping();
-        let forgotten = self
-            .table
-            .retain(|words| is_stopped() || !self.policy.is_full(words, now));
+        let is_full = self.policy.is_full(self.timer.now_for_dropping());
+        let forgotten = self.table.retain(|words| is_stopped() || !is_full(words));
         if !is_stopped() {
             self.table.shrink();
         }

@@ -92,9 +92,16 @@ impl<const N: usize> Policy<N> {
         n > 0 && self.quotas.iter().all(|quota| n <= quota.burst_size())
     }
 
-    /// Whether every bucket is full: then forgetting them changes nothing.
-    pub(crate) fn is_full(&self, words: &[u64; N], now: u64) -> bool {
-        self.readings(words, now).iter().all(Reading::is_full)
+    /// Says of words whether every bucket is full at `now`: then forgetting them changes nothing.
+    /// Of many words: what depends on `now` alone is computed once.
+    pub(crate) fn is_full(&self, now: u64) -> impl Fn(&[u64; N]) -> bool {
+        let greatest = self.buckets.map(|bucket| bucket.greatest_full_word(now));
+        move |words| {
+            words
+                .iter()
+                .zip(&greatest)
+                .all(|(word, greatest)| word <= greatest)
+        }
     }
 
     #[inline]

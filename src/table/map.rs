@@ -148,20 +148,30 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     }
 }
 
+/// How often whoever finds a shard taken pauses before he tries again, each time.
+const PAUSES: [usize; 3] = [8, 32, 128];
+
+/// And after how many more tries, each after a turn of other threads, he goes to sleep.
+const TURNS: usize = 100;
+
 /// The guard of a shard. Whoever finds it taken tries again for some µs, and then lets other threads
 /// run for some turns, before he leaves the waiting to dashmap.
 ///
 /// dashmap's lock puts a thread to sleep after 14 pauses and 7 yields, and at once as long as
 /// another sleeps: two threads at one key then spend their time waking each other. With pauses that
 /// grow, nearly nobody sleeps for what others hold for a fraction of a µs, and a key's words stay in
-/// one core's cache for some checks on end. The yields are for more threads than cores, where who
-/// holds the shard may not be running. (The figures are in `benches/README.md`.)
+/// one core's cache for some checks on end.
+///
+/// The turns are for more threads than cores, where who holds the shard may not be running; and for
+/// a sweep, which holds it for as long as it takes to look at a shard's keys. Where nobody else
+/// wants the core they take some 40 µs, and waking up takes about as long. (The figures are in
+/// `benches/README.md`.)
 #[inline]
 fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {
         rarely(|| {
-            for tries in 0..10 {
-                match [8, 32, 128].get(tries) {
+            for tries in 0..PAUSES.len() + TURNS {
+                match PAUSES.get(tries) {
                     Some(&pauses) => (0..pauses).for_each(|_| hint::spin_loop()),
                     None => yield_now(),
                 }
