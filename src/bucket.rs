@@ -39,20 +39,40 @@ impl Bucket {
         }
     }
 
-    /// The greatest word of a bucket that is full at `now`, in ns.
-    pub(crate) fn greatest_full_word(&self, now: u64) -> u64 {
+    /// The steps earned by `now`, in ns.
+    #[inline]
+    pub(crate) fn earned(&self, now: u64) -> u64 {
         self.axis.earned(now)
     }
 
-    /// What a decision is made on: where the bucket stands at `now`, in ns.
+    /// The word after spending `n` units, if the bucket holds as many once so much is earned.
     #[inline]
-    pub(crate) fn reading(&self, word: u64, now: u64) -> Reading {
+    pub(crate) fn after_spending(&self, word: u64, earned: u64, n: u64) -> Option<u64> {
+        if n == 0 {
+            return Some(word);
+        }
+        if n > self.burst {
+            return None;
+        }
+        // At most depth, as n is at most the burst; so neither line below can overflow.
+        let cost = n * self.axis.scale.steps_per_unit;
+        let start = word.max(earned);
+        if start <= earned + (self.depth - cost) {
+            Some(start + cost)
+        } else {
+            None
+        }
+    }
+
+    /// All that can be said of it, with what is earned by `now`.
+    #[inline]
+    pub(crate) fn reading(&self, word: u64, earned: u64, now: u64) -> Reading {
         Reading {
             scale: self.axis.scale,
             burst: self.burst,
             depth: self.depth,
             word,
-            earned: self.axis.earned(now),
+            earned,
             now,
         }
     }
@@ -64,37 +84,12 @@ pub(crate) struct Reading {
     scale: Scale,
     pub(crate) burst: u64,
     depth: u64,
-    pub(crate) word: u64,
+    word: u64,
     earned: u64,
     now: u64,
 }
 
 impl Reading {
-    /// The word after spending `n` units, if the bucket holds as many.
-    #[inline]
-    pub(crate) fn after_spending(&self, n: u64) -> Option<u64> {
-        if n == 0 {
-            return Some(self.word);
-        }
-        if n > self.burst {
-            return None;
-        }
-        // At most depth, as n is at most the burst; so neither line below can overflow.
-        let cost = n * self.scale.steps_per_unit;
-        let start = self.word.max(self.earned);
-        if start <= self.earned + (self.depth - cost) {
-            Some(start + cost)
-        } else {
-            None
-        }
-    }
-
-    /// Whether not even one unit can be spent.
-    #[inline]
-    pub(crate) fn is_lacking_a_unit(&self) -> bool {
-        self.after_spending(1).is_none()
-    }
-
     /// The whole units in the bucket.
     pub(crate) fn remaining(&self) -> u64 {
         let debt = self.word.saturating_sub(self.earned);

@@ -160,10 +160,9 @@ impl Timer {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         let reached = self.reached.load(Ordering::Relaxed);
-        let raw = self.clock.raw();
         let elapsed = match &self.clock.0 {
-            Source::Machine(clock) => clock.delta_as_nanos(self.start, raw),
-            Source::Coarse(_) | Source::Manual(_) => raw.saturating_sub(self.start),
+            Source::Machine(clock) => clock.delta_as_nanos(self.start, clock.raw()),
+            Source::Coarse(_) | Source::Manual(_) => self.clock.raw().saturating_sub(self.start),
         };
         let now = elapsed.min(HORIZON).max(reached);
         if now - reached > self.lag {

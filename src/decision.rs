@@ -51,16 +51,6 @@ impl<const N: usize> Decision<N> {
         self.allowed
     }
 
-    /// The buckets' words, if one of them lacks a unit.
-    #[inline]
-    pub(crate) fn words_lacking_a_unit(&self) -> Option<[u64; N]> {
-        let lacking = self
-            .parts
-            .iter()
-            .any(|part| part.reading.is_lacking_a_unit());
-        lacking.then(|| self.parts.map(|part| part.reading.word))
-    }
-
     /// Whether the same request can never pass: it asks for more than a full bucket holds.
     #[must_use]
     pub fn is_never(&self) -> bool {
@@ -261,7 +251,7 @@ mod tests {
     fn nothing_is_there_at_once_even_if_the_debt_is_above_the_burst() {
         let bucket = Bucket::new(&Quota::per_second(1_000_000_000).burst(5));
         let word = 105; // as of 100 ns
-        let decision = Decision::new([bucket.reading(word, 99)], 0, true);
+        let decision = Decision::new([bucket.reading(word, bucket.earned(99), 99)], 0, true);
         assert_eq!(decision.retry_after(), None);
         let [quota] = decision.quotas();
         assert_eq!(quota.available_after(0), Some(Duration::ZERO));

@@ -17,7 +17,7 @@ use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
 use crate::memory::{Recalled, Refusals};
-use crate::policy::Policy;
+use crate::policy::{Judgement, Policy};
 use crate::sync::Arc;
 use crate::table::Table;
 
@@ -170,28 +170,23 @@ where
         let core = &*self.core;
         let hash = core.table.hash(key);
         let wanting = match core.recall(hash, key, n) {
-            Recalled::Judged(denial) => return denial,
+            Recalled::Judged(denial) => return core.policy.decision(&denial, n),
             Recalled::Nothing { wanting } => wanting,
         };
         let epoch = core.refusals.epoch();
-        let decision = if const { is_cheap::<K>() } {
-            let is_storing = || core.policy.is_storing(n);
-            core.table
-                .upsert(hash, key.to_owned(), is_storing, |words| {
-                    core.spend(words, n)
-                })
+        let spend = move |words: &mut [u64; N]| core.spend(words, n);
+        let judgement = if const { is_cheap::<K>() } {
+            let is_storing = move || core.policy.is_storing(n);
+            core.table.upsert(hash, key.to_owned(), is_storing, spend)
         } else {
             core.table
-                .update(hash, key, |words| core.spend(words, n))
+                .update(hash, key, spend)
                 .unwrap_or_else(|| core.check_unknown(hash, key, n))
         };
-        if wanting
-            && !decision.is_allowed()
-            && let Some(words) = decision.words_lacking_a_unit()
-        {
-            core.refusals.remember(hash, key, words, epoch);
+        if wanting && !judgement.is_allowed && core.policy.is_lacking_a_unit(&judgement) {
+            core.refusals.remember(hash, key, judgement.words, epoch);
         }
-        decision
+        core.policy.decision(&judgement, n)
     }
 
     /// What [`check`](RateLimiter::check) would decide, with nothing spent and nothing stored:
@@ -212,7 +207,9 @@ where
     {
         let core = &*self.core;
         let look = |words: &[u64; N]| core.policy.peek(words, core.timer.now(), n);
-        core.table.read(key, look).unwrap_or_else(|| look(&[0; N]))
+        let judgement = core.table.read(key, look);
+        let judgement = judgement.unwrap_or_else(|| look(&[0; N]));
+        core.policy.decision(&judgement, n)
     }
 
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
@@ -268,13 +265,13 @@ where
     /// as of then, to earn once more what it had earned and spent. Read after the words are found,
     /// it costs least too: the processor does not wait for the one before it turns to the other.
     #[inline]
-    fn spend(&self, words: &mut [u64; N], n: u64) -> Decision<N> {
+    fn spend(&self, words: &mut [u64; N], n: u64) -> Judgement<N> {
         self.policy.spend(words, self.timer.now(), n)
     }
 
     /// The denial of a key that this thread remembers to be refused.
     #[inline]
-    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Recalled<Decision<N>>
+    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Recalled<Judgement<N>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -283,13 +280,14 @@ where
             return Recalled::Nothing { wanting: false };
         }
         self.refusals.recall(hash, key, |words| {
-            let decision = self.policy.peek(words, self.timer.now(), n);
-            decision.words_lacking_a_unit().map(|_| decision)
+            let judgement = self.policy.peek(words, self.timer.now(), n);
+            let is_lacking = self.policy.is_lacking_a_unit(&judgement);
+            is_lacking.then_some(judgement)
         })
     }
 
     #[cold]
-    fn check_unknown<Q>(&self, hash: u64, key: &Q, n: u64) -> Decision<N>
+    fn check_unknown<Q>(&self, hash: u64, key: &Q, n: u64) -> Judgement<N>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,

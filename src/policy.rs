@@ -53,36 +53,51 @@ impl<const N: usize> Policy<N> {
     /// is as if it had never been seen.
     #[must_use]
     pub fn fill_time(&self) -> Duration {
-        let empty = self.readings(&[0; N], 0);
-        empty
-            .iter()
-            .map(Reading::fill_time)
-            .max()
-            .unwrap_or_default()
+        let fill_time = |bucket: &Bucket| bucket.reading(0, 0, 0).fill_time();
+        let longest = self.buckets.iter().map(fill_time).max();
+        longest.unwrap_or_default()
     }
 
     /// Asks for `n` units of the buckets that `words` are, at `now`, and spends them from all if
     /// all hold as many. A denial leaves every word as it was.
     #[inline]
-    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Decision<N> {
-        let mut readings = self.readings(words, now);
-        match after_spending(&readings, n) {
-            Some(spent) => {
-                *words = spent;
-                for (reading, word) in readings.iter_mut().zip(spent) {
-                    reading.word = word;
-                }
-                Decision::new(readings, n, true)
-            }
-            None => Decision::new(readings, n, false),
+    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Judgement<N> {
+        let earned = self.earned(now);
+        let spent = self.after_spending(words, &earned, n);
+        if let Some(spent) = spent {
+            *words = spent;
+        }
+        Judgement {
+            words: *words,
+            earned,
+            now,
+            is_allowed: spent.is_some(),
         }
     }
 
-    /// What [`spend`](Policy::spend) would decide, with the buckets as they stand.
+    /// What [`spend`](Policy::spend) would find, with the buckets as they stand.
     #[inline]
-    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Decision<N> {
-        let readings = self.readings(words, now);
-        Decision::new(readings, n, after_spending(&readings, n).is_some())
+    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Judgement<N> {
+        let earned = self.earned(now);
+        Judgement {
+            words: *words,
+            earned,
+            now,
+            is_allowed: self.after_spending(words, &earned, n).is_some(),
+        }
+    }
+
+    /// All that is to be said of it, when `n` units were asked for.
+    #[inline]
+    pub(crate) fn decision(&self, judgement: &Judgement<N>, n: u64) -> Decision<N> {
+        Decision::new(self.readings(judgement), n, judgement.is_allowed)
+    }
+
+    /// Whether some bucket lacks a unit.
+    #[inline]
+    pub(crate) fn is_lacking_a_unit(&self, judgement: &Judgement<N>) -> bool {
+        let Judgement { words, earned, .. } = judgement;
+        self.after_spending(words, earned, 1).is_none()
     }
 
     /// Whether an unknown key, whose buckets are full, is stored when `n` units are asked for: not
@@ -95,34 +110,52 @@ impl<const N: usize> Policy<N> {
     /// Says of words whether every bucket is full at `now`: then forgetting them changes nothing.
     /// Of many words: what depends on `now` alone is computed once.
     pub(crate) fn is_full(&self, now: u64) -> impl Fn(&[u64; N]) -> bool {
-        let greatest = self.buckets.map(|bucket| bucket.greatest_full_word(now));
+        let earned = self.earned(now);
         move |words| {
-            words
-                .iter()
-                .zip(&greatest)
-                .all(|(word, greatest)| word <= greatest)
+            let mut buckets = words.iter().zip(&earned);
+            buckets.all(|(word, earned)| word <= earned)
         }
     }
 
     #[inline]
-    fn readings(&self, words: &[u64; N], now: u64) -> [Reading; N] {
+    fn earned(&self, now: u64) -> [u64; N] {
+        self.buckets.each_ref().map(|bucket| bucket.earned(now))
+    }
+
+    /// The words after spending `n` units from every bucket, if every one holds as many.
+    #[inline]
+    fn after_spending(&self, words: &[u64; N], earned: &[u64; N], n: u64) -> Option<[u64; N]> {
+        let mut spent = *words;
+        for ((word, earned), bucket) in spent.iter_mut().zip(earned).zip(&self.buckets) {
+            *word = bucket.after_spending(*word, *earned, n)?;
+        }
+        Some(spent)
+    }
+
+    #[inline]
+    fn readings(&self, judgement: &Judgement<N>) -> [Reading; N] {
+        let reading = |quota: usize| {
+            let (word, earned) = (judgement.words[quota], judgement.earned[quota]);
+            self.buckets[quota].reading(word, earned, judgement.now)
+        };
         // Not `array::from_fn`, which is not always compiled into its place.
-        let mut readings = [self.buckets[0].reading(words[0], now); N];
-        for (reading, (bucket, word)) in readings.iter_mut().zip(self.buckets.iter().zip(words)) {
-            *reading = bucket.reading(*word, now);
+        let mut readings = [reading(0); N];
+        for (quota, of_quota) in readings.iter_mut().enumerate() {
+            *of_quota = reading(quota);
         }
         readings
     }
 }
 
-/// The words after spending `n` units from every bucket, if every one holds as many.
-#[inline]
-fn after_spending<const N: usize>(readings: &[Reading; N], n: u64) -> Option<[u64; N]> {
-    let mut spent = [0; N];
-    for (word, reading) in spent.iter_mut().zip(readings) {
-        *word = reading.after_spending(n)?;
-    }
-    Some(spent)
+/// What was found of a key's buckets, and no more than that: it is made under the lock of the key's
+/// shard, and what follows from it when that is released.
+#[derive(Clone, Copy)]
+pub(crate) struct Judgement<const N: usize> {
+    /// As they stand after it.
+    pub(crate) words: [u64; N],
+    earned: [u64; N],
+    now: u64,
+    pub(crate) is_allowed: bool,
 }
 
 impl<const N: usize> From<[Quota; N]> for Policy<N> {

@@ -35,8 +35,8 @@ BUGS = [
     Bug(
         "law 1: the room of a bucket is not checked against the cost",
         "src/bucket.rs",
-        "if start <= self.earned + (self.depth - cost) {",
-        "if start < self.earned + self.depth {",
+        "if start <= earned + (self.depth - cost) {",
+        "if start < earned + self.depth {",
         "properties",
         ["law_1_never_over", "law_1_never_over_with_threads_and_a_clock_that_moves"],
     ),
@@ -60,8 +60,8 @@ BUGS = [
     Bug(
         "law 2: spending from a full bucket rounds up",
         "src/bucket.rs",
-        "let start = self.word.max(self.earned);",
-        "let start = self.word.max(self.earned + 1);",
+        "let start = word.max(earned);",
+        "let start = word.max(earned + 1);",
         "properties",
         [
             "law_2_whole_nanoseconds_decide_as_the_rational_model",
@@ -101,13 +101,16 @@ BUGS = [
         ["law_5_the_bucket_is_full_at_reset_after_and_not_1_ns_before"],
     ),
     Bug(
-        "law 6: a denial costs what is left",
+        "law 6: a denial costs a unit if there is one",
         "src/policy.rs",
-        "None => Decision::new(readings, n, false),\n        }\n    }\n\n    /// What",
-        "None => {\n                for (word, reading) in words.iter_mut().zip(&readings) {\n"
-        "                    *word = reading.after_spending(reading.remaining()).unwrap_or(*word);\n"
-        "                }\n                Decision::new(readings, n, false)\n            }\n"
-        "        }\n    }\n\n    /// What",
+        "        if let Some(spent) = spent {\n"
+        "            *words = spent;\n"
+        "        }\n",
+        "        if let Some(spent) = spent {\n"
+        "            *words = spent;\n"
+        "        } else {\n"
+        "            *words = self.after_spending(words, &earned, 1).unwrap_or(*words);\n"
+        "        }\n",
         "properties",
         ["law_6_denials_change_no_later_decision"],
     ),
@@ -122,12 +125,16 @@ BUGS = [
     Bug(
         "law 7: quotas are spent from one after the other until one refuses",
         "src/policy.rs",
-        "        let mut readings = self.readings(words, now);\n        match",
-        "        let mut readings = self.readings(words, now);\n"
-        "        for (word, reading) in words.iter_mut().zip(&readings) {\n"
-        "            match reading.after_spending(n) {\n"
-        "                Some(next) => *word = next,\n                None => break,\n            }\n"
-        "        }\n        match",
+        "        let spent = self.after_spending(words, &earned, n);\n"
+        "        if let",
+        "        let spent = self.after_spending(words, &earned, n);\n"
+        "        for ((word, earned), bucket) in words.iter_mut().zip(earned).zip(&self.buckets) {\n"
+        "            match bucket.after_spending(*word, earned, n) {\n"
+        "                Some(next) => *word = next,\n"
+        "                None => break,\n"
+        "            }\n"
+        "        }\n"
+        "        if let",
         "properties",
         ["law_7_spends_from_every_quota_or_from_none"],
     ),
@@ -162,8 +169,8 @@ BUGS = [
     Bug(
         "law 8: a key is forgotten when one of its buckets is full",
         "src/policy.rs",
-        ".all(|(word, greatest)| word <= greatest)",
-        ".any(|(word, greatest)| word <= greatest)",
+        "buckets.all(|(word, earned)| word <= earned)",
+        "buckets.any(|(word, earned)| word <= earned)",
         "properties",
         ["law_8_a_limiter_that_forgets_decides_as_one_that_never_does"],
     ),
@@ -230,13 +237,14 @@ BUGS = [
         "race: decided on a copy and stored later",
         "src/limiter.rs",
         "            core.table\n"
-        "                .update(hash, key, |words| core.spend(words, n))\n",
+        "                .update(hash, key, spend)\n",
         "            let copy = core.table.read(key, |words| *words);\n"
-        "            let decision = copy.map(|mut words| {\n"
-        "                let decision = core.spend(&mut words, n);\n"
+        "            let judgement = copy.map(|mut words| {\n"
+        "                let judgement = core.spend(&mut words, n);\n"
         "                core.table.update(hash, key, |stored| *stored = words);\n"
-        "                decision\n            });\n"
-        "            decision\n",
+        "                judgement\n"
+        "            });\n"
+        "            judgement\n",
         "models",
         ["three_threads_race_for_the_last_unit_across_a_refill"],
     ),
@@ -252,13 +260,13 @@ BUGS = [
         "race: the clock is read before the lock is taken",
         "src/limiter.rs",
         "            core.table\n"
-        "                .update(hash, key, |words| core.spend(words, n))\n"
+        "                .update(hash, key, spend)\n"
         "                .unwrap_or_else(|| core.check_unknown(hash, key, n))\n",
         "            let now = core.timer.now();\n"
         "            let spend = |words: &mut [u64; N]| core.policy.spend(words, now, n);\n"
-        "            let decision = core.table.update(hash, key, spend);\n"
+        "            let judgement = core.table.update(hash, key, spend);\n"
         "            let store = || core.table.upsert(hash, key.to_owned(), || true, spend);\n"
-        "            decision.unwrap_or_else(store)\n",
+        "            judgement.unwrap_or_else(store)\n",
         "models",
         [
             "nobody_is_refused_while_a_unit_is_there",
@@ -270,12 +278,12 @@ BUGS = [
     Bug(
         "race: for a number the clock is read before the lock is taken",
         "src/limiter.rs",
-        "            core.table\n"
-        "                .upsert(hash, key.to_owned(), is_storing, |words| {\n"
-        "                    core.spend(words, n)\n                })\n",
+        "            core.table.upsert(hash, key.to_owned(), is_storing, spend)\n"
+        "        }",
         "            let now = core.timer.now();\n"
         "            let spend = |words: &mut [u64; N]| core.policy.spend(words, now, n);\n"
-        "            core.table.upsert(hash, key.to_owned(), is_storing, spend)\n",
+        "            core.table.upsert(hash, key.to_owned(), is_storing, spend)\n"
+        "        }",
         "models",
         ["a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile"],
     ),
@@ -291,10 +299,13 @@ BUGS = [
     Bug(
         "race: a policy spends from the first quota before it asks the second",
         "src/policy.rs",
-        "        let mut readings = self.readings(words, now);\n        match",
-        "        let mut readings = self.readings(words, now);\n"
-        "        if let Some(next) = readings[0].after_spending(n) {\n"
-        "            words[0] = next;\n        }\n        match",
+        "        let spent = self.after_spending(words, &earned, n);\n"
+        "        if let",
+        "        let spent = self.after_spending(words, &earned, n);\n"
+        "        if let Some(next) = self.buckets[0].after_spending(words[0], earned[0], n) {\n"
+        "            words[0] = next;\n"
+        "        }\n"
+        "        if let",
         "models",
         [
             "a_refusal_by_one_quota_spends_from_neither",
@@ -316,8 +327,8 @@ BUGS = [
     Bug(
         "sweep: the thread forgets keys in debt",
         "src/policy.rs",
-        ".all(|(word, greatest)| word <= greatest)",
-        ".all(|(word, _)| *word > 0)",
+        "buckets.all(|(word, earned)| word <= earned)",
+        "buckets.all(|(word, _)| *word > 0)",
         "models",
         ["a_check_against_the_automatic_sweep_mints_and_loses_nothing"],
     ),
@@ -358,9 +369,10 @@ BUGS = [
     Bug(
         "memory: the epoch is read when the table has been asked",
         "src/limiter.rs",
-        "            core.refusals.remember(hash, key, words, epoch);",
+        "            core.refusals.remember(hash, key, judgement.words, epoch);\n",
         "            let _ = epoch;\n"
-        "            core.refusals.remember(hash, key, words, core.refusals.epoch());",
+        "            let epoch = core.refusals.epoch();\n"
+        "            core.refusals.remember(hash, key, judgement.words, epoch);\n",
         "models",
         ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
     ),
@@ -474,17 +486,17 @@ BUGS = [
     ),
     Bug(
         "memory: whatever was denied is remembered",
-        "src/decision.rs",
-        "        lacking.then(|| ",
-        "        (lacking || !self.allowed).then(|| ",
+        "src/policy.rs",
+        "self.after_spending(words, earned, 1).is_none()\n",
+        "!judgement.is_allowed || self.after_spending(words, earned, 1).is_none()\n",
         "refusals",
         ["a_request_for_more_than_is_left_is_not_remembered"],
     ),
     Bug(
         "memory: refuses when a unit is there again",
         "src/limiter.rs",
-        "            decision.words_lacking_a_unit().map(|_| decision)",
-        "            Some(decision)",
+        "is_lacking.then_some(judgement)",
+        "(is_lacking || true).then_some(judgement)",
         "refusals",
         ["a_remembered_key_is_answered_as_the_table_would"],
     ),
