@@ -40,8 +40,8 @@ def read(results, name, keys, value):
 
 
 def read_keyed(results):
-    """Cells by (type, outcome, keys, threads): each contender's ns, its ratio to tollgate's, and how
-    many turns count although the host took a core away."""
+    """Cells by (type, outcome, keys, threads): each contender's ns, its ratio to tollgate's, and
+    how many turns count although the host took a core away."""
 
     def value(row):
         ratio = 1.0 if row["contender"] == "tollgate" else float(row["ratio"] or "nan")

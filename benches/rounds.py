@@ -26,7 +26,8 @@ def rows(bench, pattern, manifest):
     command = ["cargo", "bench", "--quiet", *manifest, "--bench", bench, "--", pattern, "--noplot"]
     command += ["--warm-up-time", "0.1", "--measurement-time", "0.3", "--sample-size", "20"]
     name = ""
-    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    for line in ran.stdout.splitlines():
         time = TIME.search(line)
         if time:
             before = line[: time.start()].strip()

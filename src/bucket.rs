@@ -45,6 +45,12 @@ impl Bucket {
         self.axis.earned(now)
     }
 
+    /// Whether the bucket is full once so much is earned.
+    #[inline]
+    pub(crate) fn is_full(&self, word: u64, earned: u64) -> bool {
+        word <= earned
+    }
+
     /// The word after spending `n` units, if the bucket holds as many once so much is earned.
     #[inline]
     pub(crate) fn after_spending(&self, word: u64, earned: u64, n: u64) -> Option<u64> {

@@ -128,8 +128,8 @@ const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };
 ///
 /// `reached` is a time that some thread has read. It makes a step back of the clock stand still,
 /// and any value will do for that. A sweep sets it to the `now` as of which keys are full, before
-/// it drops the first: so whoever finds one of them gone, and stores it anew, does not do so as of a
-/// time before, to earn once more what it had earned by then. Relaxed is enough for that too: he
+/// it drops the first: so whoever finds one of them gone, and stores it anew, does not do so as of
+/// a time before, to earn once more what it had earned by then. Relaxed is enough for that too: he
 /// reads `reached` while he holds the key's shard, which the sweep has held since.
 #[derive(Debug)]
 pub(crate) struct Timer {

@@ -301,7 +301,7 @@ where
     }
 
     fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let is_full = self.policy.is_full(self.timer.now_for_dropping());
+        let is_full = self.policy.full_at(self.timer.now_for_dropping());
         let forgotten = self.table.retain(|words| is_stopped() || !is_full(words));
         if !is_stopped() {
             self.table.shrink();

@@ -108,12 +108,12 @@ impl<const N: usize> Policy<N> {
     }
 
     /// Says of words whether every bucket is full at `now`: then forgetting them changes nothing.
-    /// Of many words: what depends on `now` alone is computed once.
-    pub(crate) fn is_full(&self, now: u64) -> impl Fn(&[u64; N]) -> bool {
+    /// What depends on `now` alone is computed once for all words.
+    pub(crate) fn full_at(&self, now: u64) -> impl Fn(&[u64; N]) -> bool {
         let earned = self.earned(now);
         move |words| {
-            let mut buckets = words.iter().zip(&earned);
-            buckets.all(|(word, earned)| word <= earned)
+            let mut buckets = self.buckets.iter().zip(words).zip(earned);
+            buckets.all(|((bucket, &word), earned)| bucket.is_full(word, earned))
         }
     }
 
@@ -147,9 +147,8 @@ impl<const N: usize> Policy<N> {
     }
 }
 
-/// What was found of a key's buckets, and no more than that: it is made under the lock of the key's
-/// shard, and what follows from it when that is released.
-#[derive(Clone, Copy)]
+/// What was found of a key's buckets, and no more than that: where a shard is locked, it is made
+/// under the lock, and what follows from it when that is released.
 pub(crate) struct Judgement<const N: usize> {
     /// As they stand after it.
     pub(crate) words: [u64; N],

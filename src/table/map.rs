@@ -154,17 +154,17 @@ const PAUSES: [usize; 3] = [8, 32, 128];
 /// And after how many more tries, each after a turn of other threads, he goes to sleep.
 const TURNS: usize = 100;
 
-/// The guard of a shard. Whoever finds it taken tries again for some µs, and then lets other threads
-/// run for some turns, before he leaves the waiting to dashmap.
+/// The guard of a shard. Whoever finds it taken tries again for some µs, and then lets other
+/// threads run for some turns, before he leaves the waiting to dashmap.
 ///
 /// dashmap's lock puts a thread to sleep after 14 pauses and 7 yields, and at once as long as
 /// another sleeps: two threads at one key then spend their time waking each other. With pauses that
-/// grow, nearly nobody sleeps for what others hold for a fraction of a µs, and a key's words stay in
-/// one core's cache for some checks on end.
+/// grow, nearly nobody sleeps for what others hold for a fraction of a µs, and a key's words stay
+/// in one core's cache for some checks on end.
 ///
 /// The turns are for more threads than cores, where who holds the shard may not be running; and for
-/// a sweep, which holds it for as long as it takes to look at a shard's keys. Where nobody else
-/// wants the core they take some 40 µs, and waking up takes about as long. (The figures are in
+/// a sweep, which holds it for as long as it takes to look at a shard's keys: where nobody else
+/// wants the core they take nearly as long, and nobody needs to be woken. (The figures are in
 /// `benches/README.md`.)
 #[inline]
 fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {

@@ -16,8 +16,8 @@
 //!   several threads is kept to a core.
 //! - Keys asked for lie ready, in the order in which they are asked for, and are read from another
 //!   place in each turn and by each thread.
-//! - A turn in which the host of a virtual machine took a core away, or in which threads with a core
-//!   each did not begin together, is made again, as long as patience lasts.
+//! - A turn in which the host of a virtual machine took a core away, or in which threads with a
+//!   core each did not begin together, is made again, as long as patience lasts.
 //! - Every check is counted, and a batch whose checks do not all have the outcome ends the program.
 //! - "First sight": keys that no table holds, shared out among the threads. For each batch there is
 //!   a new table, which grows from empty.

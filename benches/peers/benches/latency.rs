@@ -18,15 +18,17 @@
 //! sweep. Contenders take turns, and in each round another is the first.
 //!
 //! A check is also slow when its thread, or the one that holds its lock, loses its core: to another
-//! program, or to another machine of the same host. So each thread is kept to a core of its own, and
-//! rows are written twice. Those called `undisturbed` go by the threads' CPU time, in which neither
-//! counts:
+//! program, or to another machine of the same host. So each thread is kept to a core of its own,
+//! and rows are written twice. Those called `undisturbed` are of the rounds in which
 //!
-//! - Of a check in which the thread did not go to sleep, only the time that it ran. One that went to
-//!   sleep waited for a lock, and counts whole.
-//! - Rounds are left out in which the other thread was off its core for more than 100 us and 1/200
-//!   of the round; what the system itself does on a core takes less. If fewer than eleven are left,
-//!   there are more rounds, up to four times as many; and no row, if that does not help.
+//! - no other machine had the checking thread's core for 20 us on end: that is how much the
+//!   thread's CPU time fell behind the clock while the system switched to no other thread. (If it
+//!   did, that may be because the check let others run while it waited, and belongs to the check.)
+//! - the other thread was off its core for no more than 100 us, or 1/200 of a long round, whatever
+//!   for. What the system does there itself takes 20 to 100 us of 10 ms.
+//!
+//! If fewer than eleven are left, there are more rounds, up to four times as many; and no row, if
+//! that does not help. No time is taken from any check.
 
 #[path = "keyed/cores.rs"]
 mod cores;
@@ -127,7 +129,7 @@ fn report(
         for nth in 0..subjects.len() {
             let subject = (round + nth) % subjects.len();
             for (what, made) in whats.iter().zip(&mut all[subject]) {
-                let undisturbed = made.iter().filter(|round| round.undisturbed.is_some());
+                let undisturbed = made.iter().filter(|round| round.is_undisturbed);
                 if round < rounds || undisturbed.count() < ENOUGH {
                     made.extend(subjects[subject].round(*what));
                 }
@@ -139,11 +141,12 @@ fn report(
     for (nth, what) in whats.iter().enumerate() {
         let what = what.map_or("growth", Beside::name);
         for (subject, rounds) in subjects.iter().zip(&all) {
-            let every = rounds[nth].iter().map(|round| round.all);
-            let undisturbed = rounds[nth].iter().filter_map(|round| round.undisturbed);
-            row(what, keys, subject.name(), every.collect(), csv)?;
+            let every: Vec<&Round> = rounds[nth].iter().collect();
+            let undisturbed = every.iter().copied().filter(|round| round.is_undisturbed);
+            let undisturbed = undisturbed.collect();
+            row(what, keys, subject.name(), every, csv)?;
             let what = format!("{what} undisturbed");
-            row(&what, keys, subject.name(), undisturbed.collect(), csv)?;
+            row(&what, keys, subject.name(), undisturbed, csv)?;
         }
     }
     Ok(())
@@ -153,7 +156,7 @@ fn row(
     what: &str,
     keys: u64,
     name: &str,
-    rounds: Vec<Slowest>,
+    rounds: Vec<&Round>,
     csv: &mut Option<File>,
 ) -> io::Result<()> {
     let title = format!("{what}, {keys} keys, {name}");
@@ -162,8 +165,8 @@ fn row(
         println!("{title:60}{:>14}{:>14}{count:8}", "", "");
         return Ok(());
     }
-    let median = |of: fn(&Slowest) -> u64| {
-        let mut times: Vec<u64> = rounds.iter().map(of).collect();
+    let median = |of: fn(&Round) -> u64| {
+        let mut times: Vec<u64> = rounds.iter().copied().map(of).collect();
         times.sort_unstable();
         times[times.len() / 2]
     };
@@ -205,16 +208,11 @@ trait Subject {
     fn round(&mut self, beside: Option<Beside>) -> Option<Round>;
 }
 
+/// The slowest checks of a round, in ns.
 struct Round {
-    all: Slowest,
-    /// None if the other thread was kept from its core.
-    undisturbed: Option<Slowest>,
-}
-
-#[derive(Clone, Copy)]
-struct Slowest {
     percentile: u64,
     greatest: u64,
+    is_undisturbed: bool,
 }
 
 /// Two tables of refused keys, one of them checked.
@@ -289,7 +287,7 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
         }
         let mut round = times.round()?;
         let off_core = took.saturating_sub(ran);
-        round.undisturbed = round.undisturbed.filter(|_| off_core < negligible(took));
+        round.is_undisturbed &= off_core < (took / 200).max(Duration::from_micros(100));
         Some(round)
     }
 }
@@ -331,41 +329,42 @@ impl<R: Rival<u64>> Subject for Grown<R> {
 /// The times of checks in this thread.
 struct Times {
     clock: quanta::Clock,
-    /// When this was last asked for: by this clock, by the time on the core, by the sleeps.
-    began: u64,
-    on_core: Duration,
-    sleeps: i64,
+    all: Vec<u64>,
     /// When the last check ended.
     last: u64,
-    all: Vec<u64>,
-    undisturbed: Vec<u64>,
+    seen: Seen,
+    /// The longest time, in ns, for which another machine had the core.
+    stolen: u64,
+}
+
+/// What a thread sees of itself.
+struct Seen {
+    at: u64,
+    on_core: Duration,
+    switches: i64,
 }
 
 /// Below this, in ns, nobody else has had the core and given it back.
 const UNINTERRUPTED: u64 = 5_000;
 
-/// For how long the other thread may be off its core in an undisturbed round.
-fn negligible(took: Duration) -> Duration {
-    (took / 200).max(Duration::from_micros(100))
-}
+/// Up to this, in ns, a round is undisturbed.
+const NEGLIGIBLE: u64 = 20_000;
 
 impl Times {
     fn new() -> Times {
+        let clock = quanta::Clock::new();
         Times {
-            clock: quanta::Clock::new(),
-            began: 0,
-            on_core: Duration::ZERO,
-            sleeps: 0,
-            last: 0,
+            seen: Seen::now(&clock),
+            last: clock.raw(),
             all: Vec::with_capacity(1 << 20),
-            undisturbed: Vec::with_capacity(1 << 20),
+            stolen: 0,
+            clock,
         }
     }
 
     fn begin(&mut self) {
-        (self.on_core, self.sleeps) = (time_on_core(), sleeps());
-        self.began = self.clock.raw();
-        self.last = self.began;
+        self.seen = Seen::now(&self.clock);
+        self.last = self.clock.raw();
     }
 
     #[inline]
@@ -373,48 +372,46 @@ impl Times {
         let began = self.clock.raw();
         check();
         let ended = self.clock.raw();
-        let nanos = self.clock.delta_as_nanos(began, ended);
-        self.all.push(nanos);
-        // What the thread lost between two checks is asked for, too, lest the next one be blamed.
-        let lost = match self.clock.delta_as_nanos(self.last, ended) {
-            ..UNINTERRUPTED => 0,
-            _ => self.newly_lost(),
-        };
-        self.undisturbed.push(nanos.saturating_sub(lost));
+        self.all.push(self.clock.delta_as_nanos(began, ended));
+        if self.clock.delta_as_nanos(self.last, ended) >= UNINTERRUPTED {
+            self.look();
+        }
         self.last = self.clock.raw();
     }
 
-    /// The ns for which this thread was off its core since this was last asked, if it was not by
-    /// going to sleep.
+    /// Sees what was stolen since it last looked.
     #[cold]
-    fn newly_lost(&mut self) -> u64 {
-        let before = (self.began, self.on_core, self.sleeps);
-        self.begin();
-        let wall = self.clock.delta_as_nanos(before.0, self.began);
-        let ran = (self.on_core - before.1).as_nanos() as u64;
-        if self.sleeps == before.2 {
-            wall.saturating_sub(ran)
-        } else {
-            0
+    fn look(&mut self) {
+        let before = std::mem::replace(&mut self.seen, Seen::now(&self.clock));
+        if self.seen.switches == before.switches {
+            let wall = self.clock.delta_as_nanos(before.at, self.seen.at);
+            let ran = (self.seen.on_core - before.on_core).as_nanos() as u64;
+            self.stolen = self.stolen.max(wall.saturating_sub(ran));
         }
     }
 
-    fn round(self) -> Option<Round> {
+    fn round(mut self) -> Option<Round> {
+        self.look();
+        self.all.sort_unstable();
+        let &greatest = self.all.last()?;
+        let percentile = self.all[(self.all.len() * 9_999 / 10_000).min(self.all.len() - 1)];
         Some(Round {
-            all: slowest(self.all)?,
-            undisturbed: slowest(self.undisturbed),
+            percentile,
+            greatest,
+            is_undisturbed: self.stolen < NEGLIGIBLE,
         })
     }
 }
 
-fn slowest(mut times: Vec<u64>) -> Option<Slowest> {
-    times.sort_unstable();
-    let &greatest = times.last()?;
-    let percentile = times[(times.len() * 9_999 / 10_000).min(times.len() - 1)];
-    Some(Slowest {
-        percentile,
-        greatest,
-    })
+impl Seen {
+    fn now(clock: &quanta::Clock) -> Seen {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux tells");
+        Seen {
+            switches: usage.voluntary_context_switches() + usage.involuntary_context_switches(),
+            on_core: time_on_core(),
+            at: clock.raw(),
+        }
+    }
 }
 
 /// For how long this thread has run: without what other programs, and other machines of the same
@@ -422,10 +419,4 @@ fn slowest(mut times: Vec<u64>) -> Option<Slowest> {
 fn time_on_core() -> Duration {
     let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
     time.expect("Linux tells").into()
-}
-
-/// How often this thread has gone to sleep.
-fn sleeps() -> i64 {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux tells");
-    usage.voluntary_context_switches()
 }
