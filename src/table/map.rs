@@ -163,9 +163,9 @@ const TURNS: usize = 100;
 /// in one core's cache for some checks on end.
 ///
 /// The turns are for more threads than cores, where who holds the shard may not be running; and for
-/// a sweep, which holds it for as long as it takes to look at a shard's keys: where nobody else
-/// wants the core they take nearly as long, and nobody needs to be woken. (The figures are in
-/// `benches/README.md`.)
+/// a sweep, which holds it for as long as it takes to look at a shard's keys: of a million keys
+/// that is less than the turns take where nobody else wants the core, and nobody needs to be woken.
+/// (The figures are in `benches/README.md`.)
 #[inline]
 fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {

@@ -21,10 +21,11 @@
 //! program, or to another machine of the same host. So each thread is kept to a core of its own,
 //! and rows are written twice. Those called `undisturbed` are of the rounds in which
 //!
-//! - no other machine had the checking thread's core for 20 us on end: that is how much the
-//!   thread's CPU time fell behind the clock while the system switched to no other thread. (If it
-//!   did, that may be because the check let others run while it waited, and belongs to the check.)
-//! - the other thread was off its core for no more than 100 us, or 1/200 of a long round, whatever
+//! - other machines had the checking thread's core for less than 20 us between two looks, of which
+//!   there is one after whatever took 5 us: by so much its CPU time fell behind the clock. Where the
+//!   system switched threads in between, nothing is counted, as that may be because the check let
+//!   others run while it waited, and then belongs to the check.
+//! - the other thread was off its core for less than 100 us, or 1/200 of a long round, whatever
 //!   for. What the system does there itself takes 20 to 100 us of 10 ms.
 //!
 //! If fewer than eleven are left, there are more rounds, up to four times as many; and no row, if
@@ -83,7 +84,7 @@ fn main() -> io::Result<()> {
         writeln!(csv, "what,keys,contender,p9999_ns,max_ns")?;
     }
     println!(
-        "{:42}{:>14}{:>14}{:>8}",
+        "{:60}{:>14}{:>14}{:>8}",
         "ns", "99.99%", "greatest", "rounds"
     );
     for &keys in &arguments.keys {
@@ -333,7 +334,7 @@ struct Times {
     /// When the last check ended.
     last: u64,
     seen: Seen,
-    /// The longest time, in ns, for which another machine had the core.
+    /// The most, in ns, that other machines had of the core between two looks.
     stolen: u64,
 }
 
@@ -347,7 +348,7 @@ struct Seen {
 /// Below this, in ns, nobody else has had the core and given it back.
 const UNINTERRUPTED: u64 = 5_000;
 
-/// Up to this, in ns, a round is undisturbed.
+/// Below this, in ns, a round is undisturbed.
 const NEGLIGIBLE: u64 = 20_000;
 
 impl Times {
