@@ -193,11 +193,16 @@ fn rarely<R>(run: impl FnOnce() -> R) -> R {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::hash::RandomState;
+    use std::hash::{BuildHasherDefault, DefaultHasher};
 
-    fn of(keys: u64) -> Map<u64, 1, RandomState> {
-        let map = Map::new(2, RandomState::default());
+    use super::*;
+
+    /// The same in each run. (Under one in some hundred seeds of the default hasher, numbers that
+    /// follow each other lie in heaps, and fewer than half of them at their first places.)
+    type Fixed = BuildHasherDefault<DefaultHasher>;
+
+    fn of(keys: u64) -> Map<u64, 1, Fixed> {
+        let map = Map::new(2, Fixed::default());
         for key in 0..keys {
             map.upsert(map.hash(&key), key, || true, |words, _| words[0] = key);
         }
@@ -205,7 +210,7 @@ mod tests {
     }
 
     /// How many of the keys are where they are asked for, each with its control byte.
-    fn fetched(map: &Map<u64, 1, RandomState>, keys: u64) -> u64 {
+    fn fetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
         let is_fetched = |key: &u64| {
             let hash = map.hash(key);
             let index = map.shard(hash);
