@@ -197,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// The same in each run. (Under one in some hundred seeds of the default hasher, numbers that
+    /// The same in each run. (Under one in some 400 seeds of the default hasher, numbers that
     /// follow each other lie in heaps, and fewer than half of them at their first places.)
     type Fixed = BuildHasherDefault<DefaultHasher>;
 
