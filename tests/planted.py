@@ -329,7 +329,7 @@ BUGS = [
         "sweep: the thread forgets keys in debt",
         "src/policy.rs",
         "bucket.is_full(word, earned)",
-        "word > earned.min(0)",
+        "word > 0",
         "models",
         ["a_check_against_the_automatic_sweep_mints_and_loses_nothing"],
     ),

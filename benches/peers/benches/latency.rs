@@ -256,19 +256,19 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
         let other = || {
             keep_to(OTHER);
             ready.wait();
-            let began = (Instant::now(), time_on_core());
+            let (began, before) = (Instant::now(), time_on_core());
             match beside {
                 Some(Beside::Sweep) => checked.forget(),
                 Some(Beside::Elsewhere) => elsewhere.forget(),
                 Some(Beside::Spin) => {
-                    while began.0.elapsed() < *swept {
+                    while began.elapsed() < *swept {
                         std::hint::spin_loop();
                     }
                 }
                 None => {}
             }
-            let ran = time_on_core() - began.1;
-            let took = began.0.elapsed();
+            let ran = time_on_core() - before;
+            let took = began.elapsed();
             done.store(true, Ordering::Release);
             (took, ran)
         };
