@@ -85,13 +85,13 @@
 )]
 
 mod axis;
-mod background;
 mod bucket;
 mod clock;
 mod decision;
 mod error;
 mod hash;
 mod limiter;
+mod maintenance;
 mod memory;
 mod policy;
 mod quota;

@@ -8,16 +8,18 @@ use std::{
     hash::{BuildHasher, Hash},
     mem,
     panic::{RefUnwindSafe, UnwindSafe},
+    time::Duration,
 };
 
 pub use builder::Builder;
 
-use crate::background::Background;
 use crate::clock::Timer;
 use crate::decision::Decision;
 use crate::hash::RandomState;
+use crate::maintenance::{Next, Registration};
 use crate::memory::{Recalled, Refusals};
 use crate::policy::{Judgement, Policy};
+use crate::sweep::Sweep;
 use crate::sync::Arc;
 use crate::table::Table;
 
@@ -74,12 +76,13 @@ use crate::table::Table;
 /// stored key panic while its shard of the table is tidied to make room, keys of that shard may be
 /// forgotten with their debt, and [`len`](RateLimiter::len) stay too high by as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
-    /// Dropped first: ends and joins the thread, so that whoever drops the limiter drops its keys.
-    _sweeper: Option<Background>,
+    /// Dropped first: then the keys are dropped by the thread that drops the limiter, unless a
+    /// slice of a sweep is under way, which drops them when it ends.
+    _sweeping: Option<Registration>,
     core: Arc<Core<K, N, S>>,
 }
 
-/// What the limiter shares with its sweeping thread.
+/// What the limiter shares with the maintenance thread.
 struct Core<K, const N: usize, S> {
     policy: Policy<N>,
     timer: Timer,
@@ -227,9 +230,16 @@ where
     /// Forgets every key whose bucket is full, and says how many those were.
     ///
     /// No decision depends on when, or whether, this is called: an unknown key has a full bucket.
-    /// It locks one shard of the table at a time, and gives memory back after a flood.
+    /// It locks one shard of the table at a time, for some thousand keys, and gives memory back
+    /// after a flood.
+    ///
+    /// # Panics
+    ///
+    /// If the `Drop` or the `Hash` of a key does, once all other keys have been looked at.
     pub fn sweep(&self) -> usize {
-        self.core.sweep(|| false)
+        let mut sweep = self.core.start_sweep();
+        while self.core.sweep_some(&mut sweep) {}
+        sweep.finish()
     }
 
     /// The number of stored keys: those in debt, and those with a full bucket that are not swept
@@ -300,13 +310,58 @@ where
             .upsert(hash, key.to_owned(), || true, |words| self.spend(words, n))
     }
 
-    fn sweep(&self, is_stopped: impl Fn() -> bool) -> usize {
-        let is_full = self.policy.full_at(self.timer.now_for_dropping());
-        let forgotten = self.table.retain(|words| is_stopped() || !is_full(words));
-        if !is_stopped() {
-            self.table.shrink();
+    fn start_sweep(&self) -> Sweep {
+        Sweep::at(self.timer.publish_now())
+    }
+
+    /// Goes on with a sweep, for a slice. False if there was nothing left to do.
+    fn sweep_some(&self, sweep: &mut Sweep) -> bool {
+        let is_full = self.policy.full_at(sweep.now);
+        let slice = self
+            .table
+            .remove_some(&mut sweep.cursor, |words| !is_full(words));
+        let Some(slice) = slice else {
+            return false;
+        };
+        sweep.forgotten += slice.removed;
+        sweep.drop_all(slice.keys);
+        if let Some(shard) = slice.sparse_shard {
+            sweep.run(|| self.table.shrink(shard));
         }
-        forgotten
+        true
+    }
+}
+
+/// The maintenance thread's job: a sweep at each interval, in slices.
+fn sweep_every<K, const N: usize, S>(
+    core: Arc<Core<K, N, S>>,
+    interval: Duration,
+) -> impl FnMut() -> Next
+where
+    K: Hash + Eq + 'static,
+    S: BuildHasher + Clone,
+{
+    let mut current: Option<Sweep> = None;
+    // The number of keys ever inserted, when a sweep last found none stored.
+    let mut found_empty = None;
+    move || {
+        let mut sweep = match current.take() {
+            Some(sweep) => sweep,
+            None => {
+                let inserted = core.table.inserted();
+                let is_empty = core.table.len() == 0;
+                if is_empty && found_empty == Some(inserted) {
+                    return Next::In(interval);
+                }
+                found_empty = is_empty.then_some(inserted);
+                core.start_sweep()
+            }
+        };
+        if !core.sweep_some(&mut sweep) {
+            return Next::In(interval);
+        }
+        current = Some(sweep);
+        Next::Again
     }
 }
 

@@ -1,16 +1,22 @@
-//! When to forget. What keeps it invisible is that a key's clock is read under the lock that it is
-//! dropped under, and the [`Timer`](crate::clock::Timer).
+//! When keys are forgotten, and how.
 //!
-//! # Why a thread
+//! A key may be forgotten once its bucket is full. Some thread has to look for such keys, and no
+//! request may pay for it: the maintenance thread does, one shard's lock at a time, in slices. The
+//! alternative, a bounded piece of sweeping on every insert, needs no thread. But it forgets
+//! nothing once the inserts of a flood are over, which is when memory should shrink, and it adds
+//! the scan of a shard to a request. `benches/README.md` has what either costs.
 //!
-//! A key may be forgotten once its bucket is full. Somebody has to look for such keys, and no
-//! request may pay for it: so a thread of the limiter's own does, which sleeps on a condition
-//! variable, takes one shard's lock at a time, and ends when the limiter is dropped. The other way,
-//! a bounded piece of sweeping on every insert, needs no thread, but it forgets nothing once the
-//! inserts of a flood are over, which is when memory is to shrink, and it lays a shard's scan on a
-//! request. `benches/README.md` has what either costs.
+//! Forgetting is invisible because a check reads the clock under the lock that a key is dropped
+//! under, and because of the [`Timer`](crate::clock::Timer).
 
-use std::time::Duration;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+use crate::maintenance::discard;
+use crate::table::Cursor;
 
 /// When keys are forgotten.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +28,11 @@ pub(crate) enum Schedule {
 }
 
 impl Schedule {
-    /// The time between two sweeps, if there are to be any.
+    /// Returns the time between two sweeps, if there are to be any.
     ///
-    /// By policy, half the time that the slowest quota takes to fill an empty bucket: then no key
-    /// outstays its debt by more than half of it, and a key is looked at about three times before
-    /// it goes. At least a second and at most five minutes.
+    /// By policy, it is half the time in which an empty bucket of the slowest quota fills: then no
+    /// key outstays its debt by more than half of it, and a key is looked at about three times
+    /// before it goes. At least 1 s and at most 5 minutes.
     pub(crate) fn interval(self, fill_time: Duration) -> Option<Duration> {
         match self {
             Schedule::ByPolicy => {
@@ -34,6 +40,64 @@ impl Schedule {
             }
             Schedule::Every(interval) => Some(interval.max(Duration::from_millis(1))),
             Schedule::ByHand => None,
+        }
+    }
+}
+
+/// A sweep under way: what it drops is full at `now`, which is published.
+pub(crate) struct Sweep {
+    pub(crate) now: u64,
+    pub(crate) cursor: Cursor,
+    pub(crate) forgotten: usize,
+    /// The first panic of a key's own code. The sweep goes on after it.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Sweep {
+    pub(crate) fn at(now: u64) -> Sweep {
+        Sweep {
+            now,
+            cursor: Cursor::default(),
+            forgotten: 0,
+            panic: None,
+        }
+    }
+
+    /// Runs a key's own code, which may panic.
+    pub(crate) fn run(&mut self, run: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            match &self.panic {
+                None => self.panic = Some(payload),
+                Some(_) => discard(payload),
+            }
+        }
+    }
+
+    /// Drops keys one by one, so that a panic of one is not followed by that of another.
+    pub(crate) fn drop_all<K>(&mut self, mut keys: Vec<K>) {
+        while let Some(key) = keys.pop() {
+            self.run(move || drop(key));
+        }
+    }
+
+    /// Returns the number of keys that were forgotten.
+    ///
+    /// # Panics
+    ///
+    /// If a key's own code did.
+    pub(crate) fn finish(mut self) -> usize {
+        if let Some(payload) = self.panic.take() {
+            resume_unwind(payload);
+        }
+        self.forgotten
+    }
+}
+
+/// A panic that nothing asks for has been reported.
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        if let Some(payload) = self.panic.take() {
+            discard(payload);
         }
     }
 }

@@ -1,42 +1,116 @@
-//! Locks, atomics and threads: the only file that names them, so that the model checker can put
-//! its own in their place (`--cfg tollgate_loom`).
+//! Locks, atomics, threads and real time: the only file that names them, so that the model checker
+//! can put its own in their place (`--cfg tollgate_loom`).
 
 #[cfg(not(tollgate_loom))]
 mod imp {
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::Arc;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-    pub(crate) use std::thread::{JoinHandle, yield_now};
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
-    use std::{io, thread, time::Duration};
+    use std::{
+        io,
+        process::id,
+        sync::OnceLock,
+        thread,
+        time::{Duration, Instant},
+    };
 
-    pub(crate) fn spawn(
-        name: &str,
-        run: impl FnOnce() + Send + 'static,
-    ) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name(name.to_owned()).spawn(run)
+    /// Starts a thread that is never joined.
+    pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(())
     }
 
-    pub(crate) fn is_current_thread(handle: &JoinHandle<()>) -> bool {
-        handle.thread().id() == thread::current().id()
+    /// Real time, and a place where one thread sleeps until a point in it.
+    pub(crate) struct Sleeper {
+        start: Instant,
+        bell: parking_lot::Condvar,
     }
 
-    /// Waits until the bell is rung, for `timeout` at most.
-    pub(crate) fn wait_for<'a>(
-        bell: &Condvar,
-        mut guard: MutexGuard<'a, ()>,
-        timeout: Duration,
-    ) -> MutexGuard<'a, ()> {
-        bell.wait_for(&mut guard, timeout);
-        guard
+    impl Sleeper {
+        pub(crate) fn new() -> Sleeper {
+            Sleeper {
+                start: Instant::now(),
+                bell: parking_lot::Condvar::new(),
+            }
+        }
+
+        /// The monotonic time since the sleeper was made.
+        pub(crate) fn now(&self) -> Duration {
+            self.start.elapsed()
+        }
+
+        /// Releases `guard` and sleeps until `due` or until it is woken, whichever is first.
+        pub(crate) fn sleep<'a, T>(
+            &self,
+            mut guard: MutexGuard<'a, T>,
+            due: Duration,
+        ) -> MutexGuard<'a, T> {
+            let timeout = due.saturating_sub(self.now());
+            self.bell.wait_for(&mut guard, timeout);
+            guard
+        }
+
+        pub(crate) fn wake(&self) {
+            self.bell.notify_one();
+        }
     }
+
+    /// One value for each process. A forked child gets a new one: the value that it inherits may
+    /// be locked for ever by a thread that exists in the parent alone.
+    pub(crate) struct PerProcess<T: 'static> {
+        first: OnceLock<Incarnation<T>>,
+    }
+
+    struct Incarnation<T: 'static> {
+        process: u32,
+        value: T,
+        child: OnceLock<&'static Incarnation<T>>,
+    }
+
+    impl<T> PerProcess<T> {
+        pub(crate) const fn new() -> PerProcess<T> {
+            PerProcess {
+                first: OnceLock::new(),
+            }
+        }
+
+        /// The value of this process, which `make` makes if there is none yet.
+        pub(crate) fn get(&'static self, make: fn() -> T) -> &'static T {
+            let process = id();
+            let new = || Incarnation {
+                process,
+                value: make(),
+                child: OnceLock::new(),
+            };
+            let mut incarnation = self.first.get_or_init(new);
+            while incarnation.process != process {
+                // Never freed: one for each fork on the way to this process.
+                incarnation = incarnation.child.get_or_init(|| Box::leak(Box::new(new())));
+            }
+            &incarnation.value
+        }
+    }
+
+    /// Makes a function that returns the value of this process.
+    macro_rules! per_process {
+        (fn $name:ident() -> $type:ty { $make:expr }) => {
+            fn $name() -> &'static $type {
+                static VALUE: $crate::sync::PerProcess<$type> = $crate::sync::PerProcess::new();
+                VALUE.get(|| $make)
+            }
+        };
+    }
+    pub(crate) use per_process;
 }
 
 #[cfg(tollgate_loom)]
 mod imp {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(test)]
+    pub(crate) use loom::sync::atomic::AtomicBool;
+    pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};
-    pub(crate) use loom::thread::JoinHandle;
     pub(crate) use loom::thread_local;
     use std::{io, time::Duration};
 
@@ -53,59 +127,72 @@ mod imp {
                 .lock()
                 .expect("a model that panicked has failed already")
         }
+
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
     }
 
-    /// loom's condition variable, with timeouts: loom knows no time, so the first wait ends at
-    /// once, as if its time had run out, and any other waits for the bell. So a model has an end,
-    /// and a bell that is never rung is a deadlock, which loom reports.
-    pub(crate) struct Condvar {
+    /// loom knows no time: it passes only while the one thread sleeps here. The first sleep ends
+    /// when it is due, at once, and any other lasts until the thread is woken. So a model has an
+    /// end, and a wake that is lost is a deadlock, which loom reports.
+    pub(crate) struct Sleeper {
         bell: loom::sync::Condvar,
-        timed_out: std::sync::atomic::AtomicBool,
+        now: std::sync::Mutex<Option<Duration>>,
     }
 
-    impl Condvar {
-        pub(crate) fn new() -> Condvar {
-            Condvar {
+    impl Sleeper {
+        pub(crate) fn new() -> Sleeper {
+            Sleeper {
                 bell: loom::sync::Condvar::new(),
-                timed_out: std::sync::atomic::AtomicBool::new(false),
+                now: std::sync::Mutex::new(None),
             }
         }
 
-        pub(crate) fn notify_one(&self) {
+        pub(crate) fn now(&self) -> Duration {
+            self.now.lock().unwrap().unwrap_or_default()
+        }
+
+        pub(crate) fn sleep<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            due: Duration,
+        ) -> MutexGuard<'a, T> {
+            let is_first = self.now.lock().unwrap().is_none();
+            if is_first {
+                *self.now.lock().unwrap() = Some(due);
+                return guard;
+            }
+            self.bell
+                .wait(guard)
+                .expect("a model that panicked has failed already")
+        }
+
+        pub(crate) fn wake(&self) {
             self.bell.notify_one();
         }
     }
 
-    pub(crate) fn wait_for<'a>(
-        bell: &Condvar,
-        guard: MutexGuard<'a, ()>,
-        _: Duration,
-    ) -> MutexGuard<'a, ()> {
-        if bell
-            .timed_out
-            .swap(true, std::sync::atomic::Ordering::Relaxed)
-        {
-            bell.bell
-                .wait(guard)
-                .expect("a model that panicked has failed already")
-        } else {
-            guard
-        }
+    pub(crate) fn spawn(_: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        loom::thread::spawn(run);
+        Ok(())
     }
 
-    pub(crate) fn spawn(
-        _: &str,
-        run: impl FnOnce() + Send + 'static,
-    ) -> io::Result<JoinHandle<()>> {
-        Ok(loom::thread::spawn(run))
+    /// Makes a function that returns the value of this execution of the model.
+    macro_rules! per_process {
+        (fn $name:ident() -> $type:ty { $make:expr }) => {
+            fn $name() -> &'static $type {
+                loom::lazy_static! {
+                    static ref VALUE: $type = $make;
+                }
+                &VALUE
+            }
+        };
     }
-
-    pub(crate) fn is_current_thread(handle: &JoinHandle<()>) -> bool {
-        handle.thread().id() == loom::thread::current().id()
-    }
+    pub(crate) use per_process;
 }
 
-/// A number that nobody else in the process has been given: 0, 1 and so on. Not the model
+/// A number that nothing else in the process has been given: 0, 1 and so on. Not the model
 /// checker's, to which a name is no event.
 pub(crate) fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};

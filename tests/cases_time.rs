@@ -9,10 +9,10 @@ use std::{
 };
 
 use common::cases::{
-    Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, YEAR, at_next, by_hand, drain,
-    earned, has_run, nanos, quota, time_of, wait_until,
+    Asked, CENTURY, Call, HOUR, MINUTE, Numbers, SECOND, Stored, Time, YEAR, at_next, by_hand,
+    drain, earned, has_run, nanos, quota, time_of, wait_until,
 };
-use common::oracle::{Oracle, answer};
+use common::oracle::{Counted, Oracle, answer};
 use tollgate::{Clock, Quota, RateLimiter};
 
 /// Case 12. x/time/rate credits the same 100 ms twice.
@@ -36,14 +36,15 @@ fn no_stretch_of_time_is_credited_twice() {
     }
     time.set(SECOND + SECOND / 10);
     assert_eq!(drain(&limiter, 0), 1);
-    time.set(0);
+    // As far back as time stands still.
+    time.set(SECOND / 10);
     assert_eq!(drain(&limiter, 0), 0);
     time.set(SECOND + SECOND / 10);
     assert_eq!(drain(&limiter, 0), 0);
 }
 
-/// Case 12. Whatever the clock does, the units earned by the latest time that it has shown, and a
-/// burst, are all there are.
+/// Case 12. Whatever the clock does, the units earned by the time that it has counted, and a burst,
+/// are all there are: its furthest point, if no step back is longer than 1 s.
 #[test]
 fn a_clock_that_wanders_earns_no_more_than_its_furthest_point() {
     for quota in [
@@ -55,10 +56,11 @@ fn a_clock_that_wanders_earns_no_more_than_its_furthest_point() {
         let (limiter, time) = by_hand(quota);
         let mut numbers = Numbers::new(quota.units());
         let unit = time_of(&quota, 1);
-        let (mut admitted, mut furthest) = (drain(&limiter, 0), 0);
+        let (mut admitted, mut furthest) = (drain(&limiter, 0), 0_u64);
         for _ in 0..20_000 {
             let to = time.now() + numbers.below(3 * unit + 2);
-            time.set(to.saturating_sub(numbers.below(3 * unit + 2)));
+            let back = numbers.below((3 * unit + 2).min(SECOND));
+            time.set(to.saturating_sub(back).max(furthest.saturating_sub(SECOND)));
             furthest = furthest.max(time.now());
             let n = 1 + numbers.below(quota.burst_size());
             if limiter.check_n(&0, n).is_allowed() {
@@ -76,7 +78,7 @@ fn a_clock_that_wanders_earns_no_more_than_its_furthest_point() {
     }
 }
 
-/// Case 12. A step back counts as time standing still until the clock has caught up.
+/// Case 12. A step back of up to 1 s counts as time standing still until the clock has caught up.
 #[test]
 fn after_a_step_back_time_stands_still_until_the_clock_has_caught_up() {
     for quota in [
@@ -85,7 +87,7 @@ fn after_a_step_back_time_stands_still_until_the_clock_has_caught_up() {
         quota(300_000_000, SECOND, 9),
         quota(1, HOUR, 2),
     ] {
-        for back in [1, time_of(&quota, 1), time_of(&quota, 100), YEAR] {
+        for back in [1, time_of(&quota, 1).min(SECOND), SECOND - 1, SECOND] {
             let (limiter, time) = by_hand(quota);
             let mut oracle = Oracle::new(&[quota]);
             let start = YEAR;
@@ -159,7 +161,7 @@ fn a_step_back_changes_no_number() {
         let _ = limiter.check_n(&0, numbers.below(200));
         let before = limiter.peek_n(&0, 0);
 
-        time.set(furthest - numbers.below(furthest + 1));
+        time.set(furthest - numbers.below(furthest.min(SECOND) + 1));
         let after = limiter.peek_n(&0, 0);
         assert_eq!(answer(&after), answer(&before));
 
@@ -188,22 +190,98 @@ fn a_full_or_unknown_key_passes_after_a_step_back() {
 
 /// Case 12. To before the limiter was built.
 #[test]
-fn a_step_back_before_the_start_is_the_start() {
-    let time = common::cases::Time::new();
+fn a_short_step_back_before_the_start_is_the_start() {
+    let time = Time::new();
     time.set(HOUR);
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(2))
         .clock(time.clock.clone())
         .sweep_by_hand()
         .build();
-    for now in [0, HOUR - 1] {
+    for now in [HOUR - SECOND, HOUR - 1] {
         time.set(now);
         assert_eq!(drain(&limiter, now), 2);
         assert_eq!(limiter.check(&now).retry_after(), Some(nanos(SECOND)));
     }
     time.set(HOUR + SECOND - 1);
-    assert_eq!(drain(&limiter, 0), 0);
+    assert_eq!(drain(&limiter, HOUR - 1), 0);
     time.set(HOUR + SECOND);
-    assert_eq!(drain(&limiter, 0), 1);
+    assert_eq!(drain(&limiter, HOUR - 1), 1);
+}
+
+/// Case 51. A virtual machine that is restored: criu#2668, vsthrottle#4. A key that was told to
+/// wait 1 s was denied for as long as the step.
+#[test]
+fn after_a_long_step_back_no_key_waits_longer_than_its_debt() {
+    const DAY: u64 = 24 * HOUR;
+    for (forward, back) in [
+        (DAY, DAY),
+        (10 * DAY, 10 * DAY),
+        (10 * DAY, SECOND + 1),
+        (YEAR, DAY),
+    ] {
+        for built_at in [0, DAY, 20 * DAY] {
+            let time = Time::new();
+            time.set(built_at);
+            let limiter: RateLimiter<u64, 2> =
+                RateLimiter::builder([Quota::per_second(1).burst(5), Quota::per_hour(1)])
+                    .clock(time.clock.clone())
+                    .sweep_by_hand()
+                    .build();
+            time.advance(forward);
+            assert!(limiter.allow(&0));
+            let [second, hour] = *limiter.check(&0).quotas();
+            assert_eq!(second.reset_after(), nanos(SECOND));
+            assert_eq!(hour.reset_after(), nanos(HOUR));
+
+            // Nothing is credited for the step, and nothing is taken.
+            time.set(time.now() - back.min(time.now()));
+            for _ in 0..3 {
+                let denied = limiter.check(&0);
+                assert_eq!(denied.retry_after(), Some(nanos(HOUR)));
+                assert_eq!(denied.quotas()[0].remaining(), 4);
+            }
+            // From then on time counts.
+            time.advance(SECOND);
+            assert_eq!(limiter.check(&0).quotas()[0].remaining(), 5);
+            assert_eq!(limiter.sweep(), 0);
+            time.advance(HOUR - SECOND - 1);
+            assert!(!limiter.allow(&0));
+            time.advance(1);
+            assert!(limiter.allow(&0));
+            // For keys that are new, too.
+            assert!(limiter.allow(&1));
+            assert_eq!(limiter.check(&1).retry_after(), Some(nanos(HOUR)));
+        }
+    }
+}
+
+/// Case 51. Steps back one after the other, each of which is counted on from, by an oracle.
+#[test]
+fn a_clock_that_steps_back_again_and_again_is_counted_on_from() {
+    let quota = quota(10, MINUTE, 7);
+    let (limiter, time) = by_hand::<u64, 1>(quota);
+    let mut numbers = Numbers::new(51);
+    let (mut counted, mut oracle) = (Counted::from(0), Oracle::new(&[quota]));
+    let (mut allowed, mut denied) = (0, 0);
+    for _ in 0..20_000 {
+        time.advance(numbers.below(20 * SECOND));
+        let n = numbers.below(4);
+        let decision = limiter.check_n(&0, n);
+        assert_eq!(answer(&decision), oracle.check(counted.at(time.now()), n));
+        *(if decision.is_allowed() {
+            &mut allowed
+        } else {
+            &mut denied
+        }) += 1;
+        if numbers.below(3) == 0 {
+            time.set(time.now() - numbers.below(MINUTE).min(time.now()));
+            assert_eq!(
+                answer(&limiter.check(&0)),
+                oracle.check(counted.at(time.now()), 1)
+            );
+        }
+    }
+    assert!(allowed > 1_000 && denied > 1_000, "{allowed} and {denied}");
 }
 
 /// Case 12.

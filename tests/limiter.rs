@@ -315,7 +315,7 @@ fn what_is_shown_for_debugging_is_no_key() {
     assert!(text.starts_with("Builder { policy: Policy(["), "{text}");
     assert!(text.contains("Clock(manual)"), "{text}");
 
-    assert_eq!(format!("{:?}", Clock::default()), "Clock(machine)");
+    assert_eq!(format!("{:?}", Clock::default()), "Clock(system)");
     time.set(SECOND / 2);
     assert_eq!(format!("{:?}", time.clock), "ManualClock(500ms)");
 }

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, RateLimiter};
-use crate::background::{Background, Stop};
+use super::{Core, RateLimiter, sweep_every};
 use crate::clock::{Clock, Timer};
 use crate::hash::RandomState;
+use crate::maintenance::Registration;
 use crate::memory::Refusals;
 use crate::policy::Policy;
 use crate::sweep::Schedule;
@@ -137,19 +137,13 @@ where
             table: Table::new(self.shards, self.hasher),
             refusals: Refusals::new(),
         });
-        let sweeper = match self.schedule.interval(self.policy.fill_time()) {
-            None => None,
-            Some(interval) => {
-                let core = Arc::clone(&core);
-                let sweep = move |stop: &Stop| {
-                    core.sweep(|| stop.is_asked());
-                };
-                Some(Background::start("tollgate-sweep", interval, sweep)?)
-            }
-        };
+        let interval = self.schedule.interval(self.policy.fill_time());
+        let sweeping = interval
+            .map(|interval| Registration::new(interval, sweep_every(Arc::clone(&core), interval)))
+            .transpose()?;
         Ok(RateLimiter {
             core,
-            _sweeper: sweeper,
+            _sweeping: sweeping,
         })
     }
 }

@@ -3,13 +3,15 @@
 use std::{
     borrow::Borrow,
     hash::{BuildHasher, Hash, Hasher},
-    hint,
 };
 
-use dashmap::{DashMap, RwLock, RwLockWriteGuard, SharedValue};
+use dashmap::{DashMap, SharedValue};
 
-use super::{Found, prefetch::Outline};
-use crate::sync::yield_now;
+use super::{
+    Found, Scan,
+    lock::{cold_path, lock_shard},
+    prefetch::Outline,
+};
 
 pub(super) struct Map<K, const N: usize, S> {
     map: DashMap<K, [u64; N], S>,
@@ -57,7 +59,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let mut shard = exclusive(&self.map.shards()[self.reach(hash)]);
+        let mut shard = lock_shard(&self.map.shards()[self.reach(hash)]);
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| change(words.get_mut()))
     }
@@ -71,11 +73,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
         let index = self.reach(hash);
-        let mut shard = exclusive(&self.map.shards()[index]);
+        let mut shard = lock_shard(&self.map.shards()[index]);
         if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
         }
-        rarely(|| {
+        cold_path(|| {
             let mut words = [0; N];
             if !is_storing() {
                 return change(&mut words, Found::Passing);
@@ -113,7 +115,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let shard = self.map.shards()[self.reach(hash)].read();
+        let shard = lock_shard(&self.map.shards()[self.reach(hash)]);
         let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| look(words.get()))
     }
@@ -123,72 +125,76 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.map.remove_if(key, |_, _| {
-            before();
-            true
-        });
+        let hash = self.hash(key);
+        let mut shard = lock_shard(&self.map.shards()[self.reach(hash)]);
+        // Here, as the removal itself runs no code of the key's.
+        shard.get(hash, |(stored, _)| stored.borrow() == key)?;
+        before();
+        let removed = shard.remove_entry(hash, |(stored, _)| stored.borrow() == key);
         removed.map(|(key, _)| key)
     }
 
-    pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {
-        self.map.retain(|_, words| keep(words));
-    }
-
-    pub(super) fn shrink_to_fit(&self) {
-        for (shard, outline) in self.map.shards().iter().zip(&self.outlines) {
-            let mut shard = exclusive(shard);
-            let keys = shard.len();
-            shard.shrink_to(keys, |(stored, _)| self.hash(stored));
-            outline.update(shard.data_end(), shard.buckets());
+    /// Looks at the entries of a shard from a bucket on, removes those that are not to be kept, and
+    /// hands out their keys. It holds the shard's lock until `removed`, which is called last, has
+    /// been told their number.
+    pub(super) fn scan(
+        &self,
+        index: usize,
+        from: usize,
+        keep: impl Fn(&[u64; N]) -> bool,
+        mut take: impl FnMut(K),
+        removed: impl FnOnce(usize),
+    ) -> Scan {
+        let mut shard = lock_shard(&self.map.shards()[index]);
+        let buckets = shard.buckets();
+        let end = buckets.min(from.saturating_add(SCANNED_AT_ONCE));
+        let before = shard.len();
+        for bucket in from..end {
+            // SAFETY: `bucket` is below the number of buckets, which no removal changes, and a full
+            // bucket holds an initialised entry. The shard is borrowed mutably here, and nothing
+            // else refers to the entry: `keep` has returned before it is removed.
+            #[allow(unsafe_code, reason = "a table can only be scanned in parts by bucket")]
+            unsafe {
+                if !shard.is_bucket_full(bucket) {
+                    continue;
+                }
+                let place = shard.bucket(bucket);
+                if !keep(place.as_ref().1.get()) {
+                    let ((key, _), _) = shard.remove(place);
+                    take(key);
+                }
+            }
+        }
+        removed(before - shard.len());
+        Scan {
+            looked_at: end.saturating_sub(from),
+            next: (end < buckets).then_some(end),
+            is_sparse: is_sparse(shard.len(), buckets),
         }
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.map.capacity()
+    /// Moves the entries of a shard to fewer buckets, if they are sparse.
+    pub(super) fn shrink(&self, index: usize) {
+        let mut shard = lock_shard(&self.map.shards()[index]);
+        if is_sparse(shard.len(), shard.buckets()) {
+            let keys = shard.len();
+            shard.shrink_to(keys, |(stored, _)| self.hash(stored));
+            self.outlines[index].update(shard.data_end(), shard.buckets());
+        }
     }
 }
 
-/// How often whoever finds a shard taken pauses before he tries again, each time.
-const PAUSES: [usize; 3] = [8, 32, 128];
+/// How many buckets are scanned under one lock: some 20 us of work.
+const SCANNED_AT_ONCE: usize = 4_096;
 
-/// And after how many more tries, each after a turn of other threads, he goes to sleep.
-const TURNS: usize = 100;
-
-/// The guard of a shard. Whoever finds it taken tries again for some µs, and then lets other
-/// threads run for some turns, before he leaves the waiting to dashmap.
+/// Whether so few of a shard's buckets are in use that they should be fewer: a quarter of what it
+/// holds before it grows, which is 7/8 of its buckets.
 ///
-/// dashmap's lock puts a thread to sleep after 14 pauses and 7 yields, and at once as long as
-/// another sleeps: two threads at one key then spend their time waking each other. With pauses that
-/// grow, nearly nobody sleeps for what others hold for a fraction of a µs, and a key's words stay
-/// in one core's cache for some checks on end.
-///
-/// The turns are for more threads than cores, where who holds the shard may not be running; and for
-/// a sweep, which holds it for as long as it takes to look at a shard's keys: of a million keys
-/// that is less than the turns take where nobody else wants the core, and nobody needs to be woken.
-/// (The figures are in `benches/README.md`.)
-#[inline]
-fn exclusive<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    shard.try_write().unwrap_or_else(|| {
-        rarely(|| {
-            for tries in 0..PAUSES.len() + TURNS {
-                match PAUSES.get(tries) {
-                    Some(&pauses) => (0..pauses).for_each(|_| hint::spin_loop()),
-                    None => yield_now(),
-                }
-                if let Some(guard) = shard.try_write() {
-                    return guard;
-                }
-            }
-            shard.write()
-        })
-    })
-}
-
-/// Keeps what is done but rarely out of the code of what is done all the time.
-#[cold]
-#[inline(never)]
-fn rarely<R>(run: impl FnOnce() -> R) -> R {
-    run()
+/// Tombstones do not count, so a shard that was full is sparse once its keys are gone. A quarter
+/// keeps a shard that shrinks and grows by turns from moving at each sweep: it has to lose three
+/// quarters of its keys before it moves. The smallest number of buckets in use is 4.
+fn is_sparse(keys: usize, buckets: usize) -> bool {
+    buckets >= 4 && keys < (buckets / 8 * 7 / 4).max(1)
 }
 
 #[cfg(test)]
@@ -237,8 +243,14 @@ mod tests {
             let before = fetched(&map, keys);
             assert!(before > keys / 2, "{before} of {keys}");
 
-            map.retain(|&[key]| key < keys / 5);
-            map.shrink_to_fit();
+            for shard in 0..map.shards() {
+                let mut from = Some(0);
+                while let Some(bucket) = from {
+                    let keep = |&[key]: &[u64; 1]| key < keys / 5;
+                    from = map.scan(shard, bucket, keep, drop, |_| ()).next;
+                }
+                map.shrink(shard);
+            }
             let after = fetched(&map, keys / 5);
             assert!(after > keys / 10, "{after} of {}", keys / 5);
         }

@@ -7,9 +7,9 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
 };
 
-use loom::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use loom::sync::{Mutex, MutexGuard};
 
-use super::Found;
+use super::{Found, Scan};
 
 /// Seeded alike in every run: loom replays executions and must find every key in its place.
 type Fixed = BuildHasherDefault<DefaultHasher>;
@@ -17,14 +17,14 @@ type Fixed = BuildHasherDefault<DefaultHasher>;
 type Shard<K, const N: usize> = HashMap<K, [u64; N], Fixed>;
 
 pub(super) struct Map<K, const N: usize, S> {
-    shards: [RwLock<Shard<K, N>>; 2],
+    shards: [Mutex<Shard<K, N>>; 2],
     _hasher: S,
 }
 
 impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn new(_: usize, hasher: S) -> Map<K, N, S> {
         Map {
-            shards: [(); 2].map(|()| RwLock::new(Shard::default())),
+            shards: [(); 2].map(|()| Mutex::new(Shard::default())),
             _hasher: hasher,
         }
     }
@@ -43,7 +43,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        write(self.shard_of(key)).get_mut(key).map(change)
+        lock(self.shard_of(key)).get_mut(key).map(change)
     }
 
     pub(super) fn upsert<R>(
@@ -53,7 +53,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
-        let mut shard = write(self.shard_of(&key));
+        let mut shard = lock(self.shard_of(&key));
         match shard.get_mut(&key) {
             Some(words) => change(words, Found::Stored),
             None if !is_storing() => change(&mut [0; N], Found::Passing),
@@ -71,7 +71,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        read(self.shard_of(key)).get(key).map(look)
+        lock(self.shard_of(key)).get(key).map(look)
     }
 
     pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
@@ -79,28 +79,40 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let mut shard = write(self.shard_of(key));
+        let mut shard = lock(self.shard_of(key));
         if shard.contains_key(key) {
             before();
         }
         shard.remove_entry(key).map(|(key, _)| key)
     }
 
-    pub(super) fn retain(&self, mut keep: impl FnMut(&[u64; N]) -> bool) {
-        for shard in &self.shards {
-            write(shard).retain(|_, words| keep(words));
+    pub(super) fn scan(
+        &self,
+        index: usize,
+        _: usize,
+        keep: impl Fn(&[u64; N]) -> bool,
+        take: impl FnMut(K),
+        removed: impl FnOnce(usize),
+    ) -> Scan {
+        let mut shard = lock(&self.shards[index]);
+        let gone: Vec<K> = shard
+            .extract_if(|_, words| !keep(words))
+            .map(|(key, _)| key)
+            .collect();
+        let count = gone.len();
+        gone.into_iter().for_each(take);
+        removed(count);
+        Scan {
+            // One shard at a step, so that a model sees what happens between two.
+            looked_at: usize::MAX / 2,
+            next: None,
+            // So that models do not branch on it.
+            is_sparse: false,
         }
     }
 
-    pub(super) fn shrink_to_fit(&self) {
-        for shard in &self.shards {
-            write(shard).shrink_to_fit();
-        }
-    }
-
-    /// Says nothing worth shrinking, so that models do not branch on it.
-    pub(super) fn capacity(&self) -> usize {
-        0
+    pub(super) fn shrink(&self, index: usize) {
+        lock(&self.shards[index]).shrink_to_fit();
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -111,19 +123,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         usize::from(hash & 1 == 1)
     }
 
-    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<Shard<K, N>> {
+    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> &Mutex<Shard<K, N>> {
         &self.shards[self.shard(self.hash(key))]
     }
 }
 
-fn write<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
     shard
-        .write()
-        .expect("a model that panicked has failed already")
-}
-
-fn read<T>(shard: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    shard
-        .read()
+        .lock()
         .expect("a model that panicked has failed already")
 }

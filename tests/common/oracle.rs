@@ -29,9 +29,8 @@ pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
     }
 }
 
-/// The rational model itself: a level that rises with time, up to the burst.
-///
-/// Time that steps back stands still.
+/// The rational model itself: a level that rises with time, up to the burst. It is asked at times
+/// that do not step back.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     buckets: Vec<Level>,
@@ -79,8 +78,8 @@ impl Oracle {
     }
 
     fn earn(&mut self, now: u64) {
-        let elapsed = now.saturating_sub(self.now);
-        self.now = self.now.max(now);
+        let elapsed = now.checked_sub(self.now).expect("time goes forward");
+        self.now = now;
         for Level { quota, level } in &mut self.buckets {
             *level += BigInt::from(quota.units()) * elapsed;
             *level = level.clone().min(times(quota.burst_size(), quota));
@@ -116,6 +115,33 @@ impl Level {
         let units = BigInt::from(self.quota.units());
         let nanos: BigInt = (missing + &units - 1) / units;
         Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// The time that a limiter counts, from what its clock reads each time it is asked: what goes
+/// forward counts, what steps back by up to 1 s stands still until it has caught up, and from a
+/// longer step it counts on.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    time: u64,
+    reading: u64,
+}
+
+impl Counted {
+    /// Zero, at a reading of the clock.
+    pub fn from(reading: u64) -> Counted {
+        Counted { time: 0, reading }
+    }
+
+    /// The time at a reading, in ns.
+    pub fn at(&mut self, reading: u64) -> u64 {
+        const TOLERANCE: u64 = 1_000_000_000;
+        let forward = reading.saturating_sub(self.reading);
+        if forward > 0 || self.reading - reading > TOLERANCE {
+            self.reading = reading;
+        }
+        self.time = self.time.saturating_add(forward);
+        self.time
     }
 }
 

@@ -1,0 +1,104 @@
+//! The system's clock at intervals: one word that the maintenance thread refreshes.
+
+use std::{cell::Cell, io, time::Duration};
+
+use super::{Clock, nanos, timer::Timer};
+use crate::maintenance::{Next, Registration};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, thread_local};
+
+/// How many readings a thread makes of which one is checked against the system's clock.
+const CHECK_ONE_IN: u32 = 64;
+
+/// How late a refresh must be for a reading to make up for it.
+const LATE: Duration = Duration::from_millis(100);
+
+thread_local! {
+    #[allow(
+        clippy::missing_const_for_thread_local,
+        reason = "the model checker's macro takes no const block"
+    )]
+    static READINGS: Cell<u32> = Cell::new(0);
+}
+
+/// A time that lags behind the system's by about an interval.
+///
+/// In a forked child nothing refreshes it, as the maintenance thread is in the parent alone. So
+/// some readings compare it with the system's clock. If it is late, they refresh it, and register
+/// the refresh in this process if that was done by another.
+pub(super) struct CoarseClock {
+    time: Arc<Time>,
+    interval: Duration,
+    refresh: Mutex<Option<Registration>>,
+}
+
+struct Time {
+    timer: Timer,
+    /// In ns. It does not go back, as it is only written by `fetch_max`.
+    cached: AtomicU64,
+}
+
+impl Time {
+    fn refresh(&self) {
+        self.cached.fetch_max(self.timer.now(), Ordering::Relaxed);
+    }
+}
+
+impl CoarseClock {
+    pub(super) fn new(interval: Duration) -> io::Result<CoarseClock> {
+        let clock = CoarseClock {
+            time: Arc::new(Time {
+                timer: Timer::start(Clock::default()),
+                cached: AtomicU64::new(0),
+            }),
+            interval: interval.max(Duration::from_micros(100)),
+            refresh: Mutex::new(None),
+        };
+        clock.register()?;
+        Ok(clock)
+    }
+
+    /// Has the time refreshed, unless this process does so already.
+    fn register(&self) -> io::Result<()> {
+        let mut refresh = self.refresh.lock();
+        let is_registered = refresh
+            .as_ref()
+            .is_some_and(Registration::is_of_this_process);
+        if is_registered {
+            return Ok(());
+        }
+        let (time, interval) = (Arc::clone(&self.time), self.interval);
+        let registration = Registration::new(interval, move || {
+            time.refresh();
+            Next::In(interval)
+        })?;
+        let inherited = refresh.replace(registration);
+        drop(refresh);
+        drop(inherited);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn nanos(&self) -> u64 {
+        let readings = READINGS.try_with(|readings| {
+            let one_more = readings.get().wrapping_add(1);
+            readings.set(one_more);
+            one_more
+        });
+        if readings.is_ok_and(|readings| readings.is_multiple_of(CHECK_ONE_IN)) {
+            self.check();
+        }
+        self.time.cached.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check(&self) {
+        let cached = self.time.cached.load(Ordering::Relaxed);
+        let late = self.time.timer.now().saturating_sub(cached);
+        if late > nanos(self.interval.saturating_mul(4).max(LATE)) {
+            self.time.refresh();
+            // Where no thread can be had, such readings go on refreshing the time.
+            let _ = self.register();
+        }
+    }
+}
