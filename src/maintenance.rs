@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use crate::sync::{Arc, Mutex, Sleeper, per_process, spawn};
+use crate::sync::{Arc, Mutex, Shared, Sleeper, per_process, spawn};
 
 /// What a job wants after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ per_process! {
 /// Keeps a job registered. Dropping it removes the job; a run under way is not waited for.
 #[must_use = "dropping it removes the job"]
 pub(crate) struct Registration {
-    queue: &'static Queue,
+    queue: Shared<Queue>,
     job: u64,
 }
 
@@ -88,6 +88,7 @@ impl Registration {
         let queue = queue();
         let mut state = queue.state.lock();
         if !state.has_thread {
+            let queue = queue.clone();
             spawn("tollgate", move || queue.run())?;
             state.has_thread = true;
         }
@@ -100,12 +101,13 @@ impl Registration {
         if is_first {
             queue.sleeper.wake();
         }
+        drop(state);
         Ok(Registration { queue, job: number })
     }
 
     /// Whether it was registered by this process: not by one that this was forked from.
     pub(crate) fn is_of_this_process(&self) -> bool {
-        ptr::eq(self.queue, queue())
+        ptr::eq(&*self.queue, &*queue())
     }
 }
 

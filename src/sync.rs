@@ -57,6 +57,9 @@ mod imp {
         }
     }
 
+    /// What [`per_process`] makes.
+    pub(crate) type Shared<T> = &'static T;
+
     /// One value for each process. A forked child gets a new one: the value that it inherits may
     /// be locked for ever by a thread that exists in the parent alone.
     pub(crate) struct PerProcess<T: 'static> {
@@ -96,7 +99,7 @@ mod imp {
     /// Makes a function that returns the value of this process.
     macro_rules! per_process {
         (fn $name:ident() -> $type:ty { $make:expr }) => {
-            fn $name() -> &'static $type {
+            fn $name() -> $crate::sync::Shared<$type> {
                 static VALUE: $crate::sync::PerProcess<$type> = $crate::sync::PerProcess::new();
                 VALUE.get(|| $make)
             }
@@ -133,24 +136,27 @@ mod imp {
         }
     }
 
-    /// loom knows no time: it passes only while the one thread sleeps here. The first sleep ends
-    /// when it is due, at once, and any other lasts until the thread is woken. So a model has an
-    /// end, and a wake that is lost is a deadlock, which loom reports.
+    /// How long time passes in a model.
+    const END: Duration = Duration::from_secs(1);
+
+    /// loom knows no time. Here it passes only while the one thread sleeps: a sleep that is due
+    /// within the first second ends at once, and any other lasts until the thread is woken. So a
+    /// model has an end, and a wake that is lost is a deadlock, which loom reports.
     pub(crate) struct Sleeper {
         bell: loom::sync::Condvar,
-        now: std::sync::Mutex<Option<Duration>>,
+        now: std::sync::Mutex<Duration>,
     }
 
     impl Sleeper {
         pub(crate) fn new() -> Sleeper {
             Sleeper {
                 bell: loom::sync::Condvar::new(),
-                now: std::sync::Mutex::new(None),
+                now: std::sync::Mutex::new(Duration::ZERO),
             }
         }
 
         pub(crate) fn now(&self) -> Duration {
-            self.now.lock().unwrap().unwrap_or_default()
+            *self.now.lock().unwrap()
         }
 
         pub(crate) fn sleep<'a, T>(
@@ -158,9 +164,8 @@ mod imp {
             guard: MutexGuard<'a, T>,
             due: Duration,
         ) -> MutexGuard<'a, T> {
-            let is_first = self.now.lock().unwrap().is_none();
-            if is_first {
-                *self.now.lock().unwrap() = Some(due);
+            if due <= END {
+                *self.now.lock().unwrap() = due;
                 return guard;
             }
             self.bell
@@ -178,14 +183,19 @@ mod imp {
         Ok(())
     }
 
+    /// What [`per_process`] makes. Not `&'static`, as loom drops its statics when the main thread
+    /// of a model ends, and not loom's `Arc`, as nothing depends on when it is dropped.
+    pub(crate) type Shared<T> = std::sync::Arc<T>;
+
     /// Makes a function that returns the value of this execution of the model.
     macro_rules! per_process {
         (fn $name:ident() -> $type:ty { $make:expr }) => {
-            fn $name() -> &'static $type {
+            fn $name() -> $crate::sync::Shared<$type> {
                 loom::lazy_static! {
-                    static ref VALUE: $type = $make;
+                    static ref VALUE: $crate::sync::Shared<$type> =
+                        $crate::sync::Shared::new($make);
                 }
-                &VALUE
+                $crate::sync::Shared::clone(&VALUE)
             }
         };
     }

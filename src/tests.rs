@@ -1,15 +1,17 @@
 //! Models: the limiter itself under loom, which runs each through every interleaving of its
 //! threads, up to the bound on preemptions below, and every value a relaxed load may see.
 //!
-//! Only the map is stood in for ([`table`](crate::table) says with what contract), and the wait
-//! for the next sweep, which ends at once or never. loom does not see: orders that SeqCst would
+//! Only the map is stood in for ([`table`](crate::table) says with what contract), and the sleep
+//! of the maintenance thread ([`sync`](crate::sync)). loom does not see: orders that SeqCst would
 //! forbid and AcqRel does not, load buffering, dashmap's own locks, and the time stamp counter.
 //!
 //! `RUSTFLAGS="--cfg tollgate_loom" cargo test --release --lib models`
 
 mod models {
+    mod clock;
     mod drop_and_sweep;
     mod forget;
+    mod maintenance;
     mod memory;
     mod numbers;
     mod policy;

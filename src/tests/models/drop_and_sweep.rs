@@ -1,4 +1,6 @@
-//! The sweeping thread: it forgets invisibly, and it ends when the limiter is dropped.
+//! The maintenance thread sweeps: it forgets invisibly, and ends when the last limiter is dropped.
+
+use std::time::Duration;
 
 use super::super::{KEY, UNIT, model, quota};
 use crate::{ManualClock, Quota, RateLimiter};
@@ -27,9 +29,26 @@ fn a_check_against_the_automatic_sweep_mints_and_loses_nothing() {
     });
 }
 
+/// A limiter is dropped while the thread that both share is in a sweep of it, or of the other.
+#[test]
+fn a_limiter_is_dropped_while_another_is_swept() {
+    model(|| {
+        let (dropped, clock) = swept(quota(1));
+        let (kept, _) = swept(quota(1));
+        assert!(dropped.allow(KEY));
+        clock.advance(UNIT);
+        let dropping = loom::thread::spawn(move || drop(dropped));
+        assert!(kept.allow(KEY));
+        dropping.join().unwrap();
+    });
+}
+
+/// An interval after which the models' time ends, so that one sweep is begun.
+const ONCE: Duration = Duration::from_millis(600);
+
 /// A limiter with a sweeping thread, and the clock that moves it.
 fn swept(quota: Quota) -> (RateLimiter<Vec<u8>>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(quota).clock(clock.clone());
-    (builder.sweep_every(UNIT).build(), clock)
+    (builder.sweep_every(ONCE).build(), clock)
 }

@@ -1,0 +1,103 @@
+//! The maintenance thread: no job is lost, none is run twice at once, and none outlives its end.
+
+use std::{
+    sync::Arc as StdArc,
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use loom::sync::Notify;
+
+use super::super::model;
+use crate::maintenance::{Alarm, Next, Registration};
+use crate::sync::{Arc, AtomicUsize, Ordering};
+
+const SOON: Duration = Duration::from_millis(100);
+/// Behind the end of the models' time.
+const NEVER: Duration = Duration::from_secs(100);
+
+/// A task that waits to be woken.
+struct Task(Notify);
+
+impl Task {
+    /// As a future does that is woken: without cause at times, as loom has it.
+    fn wait_for(&self, alarm: &Alarm) {
+        while !alarm.is_due() {
+            self.0.wait();
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: StdArc<Task>) {
+        self.0.notify();
+    }
+}
+
+fn task() -> (StdArc<Task>, Waker) {
+    let task = StdArc::new(Task(Notify::new()));
+    (StdArc::clone(&task), Waker::from(task))
+}
+
+/// If the thread ended without saying so, or was told of the job by nothing, the task would wait
+/// for ever: a deadlock.
+#[test]
+fn a_job_that_is_registered_as_the_thread_ends_is_run() {
+    model(|| {
+        let last = Registration::new(NEVER, || Next::Done).unwrap();
+        let ending = loom::thread::spawn(move || drop(last));
+        let (task, waker) = task();
+        let alarm = Alarm::after(SOON, &waker).unwrap();
+        task.wait_for(&alarm);
+        ending.join().unwrap();
+    });
+}
+
+/// And one that is due before that for which the thread sleeps.
+#[test]
+fn a_job_that_is_due_first_is_run_first() {
+    model(|| {
+        let late = Registration::new(NEVER, || Next::Done).unwrap();
+        let (task, waker) = task();
+        let alarm = Alarm::after(SOON, &waker).unwrap();
+        task.wait_for(&alarm);
+        drop(alarm);
+        drop(late);
+    });
+}
+
+/// loom reports a job that is never dropped as a leak.
+#[test]
+fn a_job_that_is_removed_wherever_it_is_is_dropped_and_run_no_more() {
+    model(|| {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let job = {
+            let runs = Arc::clone(&runs);
+            move || {
+                // No other run of it is under way.
+                assert_eq!(runs.fetch_add(1, Ordering::Relaxed) % 2, 0);
+                runs.fetch_add(1, Ordering::Relaxed);
+                match runs.load(Ordering::Relaxed) {
+                    2 => Next::Again,
+                    _ => Next::In(NEVER),
+                }
+            }
+        };
+        let registration = Registration::new(SOON, job).unwrap();
+        let other = Registration::new(SOON, || Next::Done).unwrap();
+        drop(registration);
+        drop(other);
+    });
+}
+
+/// A task that is polled with another waker while its time comes: it sees that, or is woken.
+#[test]
+fn a_waker_that_is_replaced_as_its_time_comes_is_woken_or_sees_it() {
+    model(|| {
+        let (_, first) = task();
+        let alarm = Alarm::after(SOON, &first).unwrap();
+        let (task, waker) = task();
+        alarm.set_waker(&waker);
+        task.wait_for(&alarm);
+    });
+}
