@@ -3,14 +3,26 @@
 //! In a test binary of its own, as it measures the memory of the process.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![allow(unsafe_code, reason = "an allocator that counts")]
 
-use std::{fs, time::Duration};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    fs,
+    hash::{BuildHasherDefault, DefaultHasher},
+    ops::Range,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tollgate::{ManualClock, Quota, RateLimiter};
 
 /// Case 29. In two shards, whose tables are so large that the allocator hands them back.
 #[test]
 fn memory_shrinks_after_a_flood() {
+    let _alone = ALONE.lock().unwrap();
     const FLOOD: u64 = 600_000;
     const REGULARS: u64 = 100;
     let clock = ManualClock::new();
@@ -45,6 +57,94 @@ fn memory_shrinks_after_a_flood() {
     // And those who are in debt are still there.
     assert_eq!(limiter.len() as u64, REGULARS);
     assert!((0..REGULARS).all(|regular| limiter.peek(&regular).remaining() == 1));
+}
+
+/// Case 29. At every load of its shards, down to 24%, 12% and 1% of its keys: what is left is at
+/// most what a new limiter of as many keys takes, twice. (The table's own bytes, as the allocator
+/// counts them: what the process holds says less at this size.)
+#[test]
+fn each_shard_shrinks_by_its_own_size() {
+    let _alone = ALONE.lock().unwrap();
+    const SHARDS: usize = 16;
+    // From just after a shard has doubled to just before: 7/16 to 7/8 of 4,096 buckets.
+    for keys_of_a_shard in [1_850, 2_300, 2_700, 3_100, 3_500] {
+        let flood = keys_of_a_shard * SHARDS as u64;
+        for percent in [24, 12, 1] {
+            let kept = flood * percent / 100;
+            let (limiter, clock) = limiter(SHARDS);
+            let empty = allocated();
+            store(&limiter, 0..kept, 10);
+            store(&limiter, kept..flood, 1);
+            let flooded = allocated() - empty;
+            assert!(flooded >= flood * 16, "a key and its word take 16 bytes");
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(limiter.sweep() as u64, flood - kept);
+            let after = allocated() - empty;
+
+            let (fresh, _) = self::limiter(SHARDS);
+            let empty = allocated();
+            store(&fresh, 0..kept, 10);
+            let needed = allocated() - empty;
+            assert!(
+                after <= 2 * needed,
+                "{flood} keys swept to {percent}%: {flooded} bytes, then {after}; {needed} needed"
+            );
+            // And those that are in debt are still there.
+            assert_eq!(limiter.len() as u64, kept);
+            assert!((0..kept).all(|key| limiter.peek(&key).remaining() == 1));
+        }
+    }
+}
+
+fn limiter(shards: usize) -> (RateLimiter<u64, 1, Fixed>, ManualClock) {
+    let clock = ManualClock::new();
+    let limiter = RateLimiter::builder(Quota::per_minute(60).burst(10))
+        .clock(clock.clone())
+        .hasher(Fixed::default())
+        .shards(shards)
+        .sweep_by_hand()
+        .build();
+    (limiter, clock)
+}
+
+/// The same in each run.
+type Fixed = BuildHasherDefault<DefaultHasher>;
+
+fn store(limiter: &RateLimiter<u64, 1, Fixed>, keys: Range<u64>, n: u64) {
+    assert!(
+        keys.into_iter()
+            .all(|key| limiter.check_n(&key, n).is_allowed())
+    );
+}
+
+/// The tests of this file count what the process has, one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The system's allocator, which counts the bytes that are in use.
+struct Counting;
+
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: all is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATED.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+fn allocated() -> u64 {
+    ALLOCATED.load(Ordering::Relaxed)
 }
 
 /// The bytes of memory that this process has in use.

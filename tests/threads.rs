@@ -1,7 +1,7 @@
-//! Case 23: the thread that sweeps ends with its limiter, and that of a coarse clock with its last
-//! clone.
+//! Cases 23 and 53: one maintenance thread serves all limiters and coarse clocks of the process,
+//! and ends with the last of them.
 //!
-//! In a test binary of its own, as it counts the threads of the process.
+//! In a test binary of its own, with one test, as it counts the threads of the process.
 
 #![cfg(target_os = "linux")]
 
@@ -12,22 +12,21 @@ use std::{fs, time::Duration};
 use common::cases::wait_until;
 use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
-/// Case 23.
+/// Cases 23 and 53.
 #[test]
-fn the_sweeping_thread_lives_as_long_as_its_limiter() {
-    assert_eq!(threads(SWEEPER), 0);
+fn one_thread_serves_all_and_ends_with_the_last() {
+    assert_eq!(threads(), 0);
     let by_hand: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
         .sweep_by_hand()
         .build();
-    assert_eq!(threads(SWEEPER), 0, "swept by hand, it needs none");
+    assert_eq!(threads(), 0, "swept by hand, it needs none");
 
     let limiter: RateLimiter<u64> = RateLimiter::new(Quota::per_second(1));
-    wait_until("a thread starts", || threads(SWEEPER) == 1);
+    wait_until("a thread starts", || threads() == 1);
     drop(limiter);
-    // It has been joined. The system may list it for an instant longer.
-    wait_until("the thread ends", || threads(SWEEPER) == 0);
+    wait_until("the thread ends", || threads() == 0);
 
-    for iteration in 0..200 {
+    for iteration in 0..100 {
         let clock = ManualClock::new();
         let limiters = [1, 2, 1_000_000].map(|millis| {
             let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(2))
@@ -40,41 +39,43 @@ fn the_sweeping_thread_lives_as_long_as_its_limiter() {
             limiter
         });
         if iteration % 10 == 0 {
-            wait_until("three start", || threads(SWEEPER) == 3);
+            wait_until("one starts", || threads() == 1);
         }
         clock.advance(Duration::from_secs(1));
         if iteration % 2 == 0 {
             wait_until("a sweep", || limiters[0].is_empty());
         }
         drop(limiters);
-        wait_until("all have ended", || threads(SWEEPER) == 0);
+        wait_until("it has ended", || threads() == 0);
     }
     drop(by_hand);
-}
 
-/// Here, as no other test may start threads of that name meanwhile.
-#[test]
-fn the_thread_of_a_coarse_clock_lives_as_long_as_its_last_clone() {
+    // Case 53. conceptnet5#308.
+    let tenants: Vec<RateLimiter<u64>> = (0..2_000)
+        .map(|_| RateLimiter::builder(Quota::per_hour(1)).shards(2).build())
+        .collect();
+    assert!(tenants.iter().all(|limiter| limiter.allow(&0)));
+    assert_eq!(threads(), 1, "one for 2,000");
+
     let clock = Clock::coarse(Duration::from_millis(1)).unwrap();
-    wait_until("a thread starts", || threads(CLOCK) == 1);
+    assert_eq!(threads(), 1, "and for a coarse clock");
+    drop(tenants);
+    assert_eq!(threads(), 1, "which is left");
     let builder = || RateLimiter::<u64>::builder(Quota::per_second(1)).sweep_by_hand();
     let limiters = [1, 2, 3].map(|_| builder().clock(clock.clone()).build());
     drop(clock);
     assert!(limiters[0].allow(&0));
-    assert_eq!(threads(CLOCK), 1, "one for all");
+    assert_eq!(threads(), 1);
     drop(limiters);
-    wait_until("the thread ends", || threads(CLOCK) == 0);
+    wait_until("the thread ends", || threads() == 0);
 }
 
-const SWEEPER: &str = "tollgate-sweep";
-const CLOCK: &str = "tollgate-clock";
-
-/// How many threads of this process bear a name that the library gives its own.
-fn threads(name: &str) -> usize {
+/// How many threads of this process bear the name that the library gives its own.
+fn threads() -> usize {
     fs::read_dir("/proc/self/task")
         .unwrap()
         // A thread may end while the list is read.
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|found| found.trim_end() == name)
+        .filter(|found| found.trim_end() == "tollgate")
         .count()
 }
