@@ -255,4 +255,104 @@ mod tests {
             assert!(after > keys / 10, "{after} of {}", keys / 5);
         }
     }
+
+    /// A table that is scanned in parts, with a shard of more buckets than one scan looks at.
+    #[test]
+    fn a_scan_in_parts_looks_at_each_entry_once_and_removes_what_is_not_kept() {
+        for keys in [0, 1, 3, 3_584, 3_585, 30_000] {
+            let map = of(keys);
+            let (mut seen, mut taken) = (Vec::new(), Vec::new());
+            let mut removed = 0;
+            for shard in 0..map.shards() {
+                let mut from = Some(0);
+                while let Some(bucket) = from {
+                    let looked_at = std::cell::RefCell::new(Vec::new());
+                    let keep = |&[key]: &[u64; 1]| {
+                        looked_at.borrow_mut().push(key);
+                        key % 3 == 0
+                    };
+                    let count = |count| removed += count;
+                    let scan = map.scan(shard, bucket, keep, |key| taken.push(key), count);
+                    assert!(scan.looked_at <= SCANNED_AT_ONCE);
+                    seen.extend(looked_at.into_inner());
+                    from = scan.next;
+                }
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, Vec::from_iter(0..keys));
+            taken.sort_unstable();
+            let expected = Vec::from_iter((0..keys).filter(|key| key % 3 != 0));
+            assert_eq!((removed, &taken), (expected.len(), &expected));
+            for key in 0..keys {
+                let word = map.read(&key, |&[word]| word);
+                assert_eq!(word, (key % 3 == 0).then_some(key));
+            }
+        }
+    }
+
+    /// A scan from a bucket that is no longer there, as the shard has shrunk meanwhile, is at the
+    /// end.
+    #[test]
+    fn a_scan_from_behind_the_last_bucket_is_at_the_end() {
+        let map = of(10);
+        let scan = map.scan(0, 1 << 40, |_| false, drop, |count| assert_eq!(count, 0));
+        assert_eq!((scan.looked_at, scan.next), (0, None));
+    }
+
+    /// Of dashmap's `raw-api`, which it declares unstable, and of hashbrown's raw table: the shard
+    /// is chosen by the bits below the highest seven, the number of buckets is the smallest power
+    /// of two that holds the keys with a load of 7/8, and tombstones count as neither.
+    #[test]
+    fn what_is_relied_on_of_dashmap() {
+        let map = Map::<u64, 1, Fixed>::new(8, Fixed::default());
+        assert_eq!(map.shards(), 8);
+        for shard in 0..8_u64 {
+            for rest in [0, u64::MAX >> 10, 1 << 63] {
+                assert_eq!(map.shard(rest | (shard << 54)) as u64, shard);
+            }
+        }
+        for keys in [1, 3, 4, 7, 8, 14, 15, 28, 29, 3_584, 3_585] {
+            let map = Map::<u64, 1, Fixed>::new(2, Fixed::default());
+            let hash = |key: u64| key & (u64::MAX >> 8);
+            for key in 0..keys {
+                let shard = &mut *lock_shard(&map.map.shards()[0]);
+                let entry = (key, SharedValue::new([key]));
+                shard.insert(hash(key), entry, |(key, _)| hash(*key));
+            }
+            let buckets = |map: &Map<u64, 1, Fixed>| lock_shard(&map.map.shards()[0]).buckets();
+            let smallest = |keys: usize| {
+                let holds = |buckets: &usize| (buckets - buckets.div_ceil(8)) >= keys;
+                (2..).map(|power| 1 << power).find(holds).unwrap()
+            };
+            assert_eq!(buckets(&map), smallest(keys as usize), "{keys} keys");
+            let mut shard = lock_shard(&map.map.shards()[0]);
+            let left = keys / 5;
+            for key in left..keys {
+                assert!(
+                    shard
+                        .remove_entry(hash(key), |(stored, _)| *stored == key)
+                        .is_some()
+                );
+            }
+            assert_eq!(shard.len() as u64, left);
+            assert_eq!(shard.buckets(), smallest(keys as usize));
+            let left_keys = shard.len();
+            shard.shrink_to(left_keys, |(key, _)| hash(*key));
+            let expected = if left == 0 {
+                1
+            } else {
+                smallest(left as usize)
+            };
+            assert_eq!(shard.buckets(), expected, "{left} of {keys} keys");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_sparse_below_a_quarter_of_what_it_holds() {
+        assert!(!is_sparse(0, 1), "no memory to give back");
+        for (buckets, fewest) in [(4, 1), (8, 1), (16, 3), (4_096, 896), (1 << 40, 7 << 35)] {
+            assert!(is_sparse(fewest - 1, buckets));
+            assert!(!is_sparse(fewest, buckets), "{fewest} of {buckets}");
+        }
+    }
 }
