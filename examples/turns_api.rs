@@ -34,7 +34,7 @@ use tokio_stream::Stream;
 use tollgate::tower::{NoKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
-use service::{Environment, Refused, Server, Setting};
+use service::{Environment, Refused, Server, Setting, Timeouts};
 
 /// The built-in tokens and whose each is. A real service would verify them.
 const TOKENS: [(&str, User); 2] = [
@@ -69,6 +69,7 @@ pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
 pub struct Settings {
     pub policy: Policy<2>,
     pub address: SocketAddr,
+    pub timeouts: Timeouts,
 }
 
 pub const PER_MINUTE: Setting<u64> = Setting {
@@ -95,6 +96,7 @@ impl Settings {
             // All within these bounds are quotas, so this does not panic.
             policy: Policy::from([Quota::per_minute(per_minute), Quota::per_hour(per_hour)]),
             address: service::address(&PORT, environment)?,
+            timeouts: Timeouts::read(environment)?,
         })
     }
 }
@@ -166,7 +168,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let Settings { policy, address } = Settings::read(&service::environment)?;
+    let Settings {
+        policy,
+        address,
+        timeouts,
+    } = Settings::read(&service::environment)?;
     let router = router(Arc::new(RateLimiter::new(policy)));
     let server = Server::listen(address).await?;
     let url = server.url();
@@ -176,5 +182,5 @@ async fn run() -> Result<(), Box<dyn Error>> {
         "try: curl -i -H 'Authorization: Bearer token-of-alice' -d 'a turn' \
          {url}/api/v1/sessions/1/turns"
     );
-    Ok(server.serve(router).await?)
+    Ok(server.serve(router, timeouts).await?)
 }
