@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use tollgate::tower::{NoKey, RateLimitLayer, key};
 use tollgate::{Quota, RateLimiter};
 
-use service::{Environment, Refused, Server, Setting, Timeouts};
+pub use service::Timeouts;
+use service::{Environment, Refused, Server, Setting};
 
 /// The built-in keys and whose each is. A real service would look them up.
 const KEYS: [(&str, Owner); 2] = [

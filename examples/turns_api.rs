@@ -34,7 +34,8 @@ use tokio_stream::Stream;
 use tollgate::tower::{NoKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
-use service::{Environment, Refused, Server, Setting, Timeouts};
+pub use service::Timeouts;
+use service::{Environment, Refused, Server, Setting};
 
 /// The built-in tokens and whose each is. A real service would verify them.
 const TOKENS: [(&str, User); 2] = [
