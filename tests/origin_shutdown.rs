@@ -126,6 +126,28 @@ fn a_connection_that_stalls_is_closed_and_others_are_served_meanwhile() {
     });
 }
 
+/// Whatever version of HTTP it might become, and after a request too.
+#[test]
+fn a_client_that_sends_no_head_is_closed_by_the_timeout_for_heads() {
+    with_programs(async {
+        let program = Program::start("handoff_api", timeouts(1_500, NEVER, NEVER, NEVER)).await;
+        let stalls = STALLS.iter().filter(|stall| stall.lacks_head);
+        let closing = stalls.map(|stall| {
+            let begun = (stall.begin)(program.address().to_owned());
+            let closed = async { stall.is_closed(begun.await).await };
+            (
+                stall.name,
+                tokio::spawn(timeout(Duration::from_secs(20), closed)),
+            )
+        });
+        let closing: Vec<_> = closing.collect();
+        assert_eq!(closing.len(), 9);
+        for (name, closed) in closing {
+            closed.await.expect(name).expect(name);
+        }
+    });
+}
+
 #[test]
 fn a_body_that_does_not_arrive_is_answered_with_408() {
     with_programs(async {

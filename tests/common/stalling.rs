@@ -11,6 +11,8 @@ pub struct Stall {
     pub name: &'static str,
     /// Connects to an address, stalls, and returns the connection.
     pub begin: fn(String) -> Pin<Box<dyn Future<Output = TcpStream> + Send>>,
+    /// Whether no head of a request is complete, so that the timeout for heads is enough.
+    pub lacks_head: bool,
     /// Whether the client reads what the server sends.
     pub reads: bool,
 }
@@ -32,22 +34,29 @@ const REQUEST: &str = "POST /api/v1/handoff HTTP/1.1\r\nhost: localhost\r\n\
                        x-api-key: key-of-alice\r\n";
 
 macro_rules! stall {
+    (no head: $name:literal, $address:ident => $stream:expr) => {
+        Stall {
+            lacks_head: true,
+            ..stall!($name, $address => $stream)
+        }
+    };
     ($name:literal, $address:ident => $stream:expr) => {
         Stall {
             name: $name,
             begin: |$address| Box::pin(async move { $stream }),
+            lacks_head: false,
             reads: true,
         }
     };
 }
 
 pub const STALLS: &[Stall] = &[
-    stall!("no byte", address => after(&address, b"").await),
+    stall!(no head: "no byte", address => after(&address, b"").await),
     // This one may yet become the preface of HTTP/2, and the next may not.
-    stall!("one byte of either version", address => after(&address, b"P").await),
-    stall!("one byte of HTTP/1", address => after(&address, b"G").await),
-    stall!("half a head", address => after(&address, REQUEST.as_bytes()).await),
-    stall!("an idle connection", address => {
+    stall!(no head: "one byte of either version", address => after(&address, b"P").await),
+    stall!(no head: "one byte of HTTP/1", address => after(&address, b"G").await),
+    stall!(no head: "half a head", address => after(&address, REQUEST.as_bytes()).await),
+    stall!(no head: "an idle connection", address => {
         let mut stream = after(&address, b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         read_until(&mut stream, b"ok\n").await;
         stream
@@ -75,15 +84,15 @@ pub const STALLS: &[Stall] = &[
             stream
         })
     },
-    stall!("half the preface of HTTP/2", address => after(&address, &PREFACE[..12]).await),
-    stall!("HTTP/2 without a request", address => h2(&address).await),
-    stall!("half a head in HTTP/2", address => {
+    stall!(no head: "half the preface of HTTP/2", address => after(&address, &PREFACE[..12]).await),
+    stall!(no head: "HTTP/2 without a request", address => h2(&address).await),
+    stall!(no head: "half a head in HTTP/2", address => {
         let mut stream = h2(&address).await;
         let frame = headers(END_STREAM);
         stream.write_all(&frame[..frame.len() - 3]).await.unwrap();
         stream
     }),
-    stall!("a head in HTTP/2 whose continuation is missing", address => {
+    stall!(no head: "a head in HTTP/2 whose continuation is missing", address => {
         let mut stream = h2(&address).await;
         let mut frame = headers(0);
         frame[4] = 0; // END_HEADERS is not set.

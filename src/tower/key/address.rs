@@ -24,7 +24,7 @@ use crate::tower::head::Head;
 /// let address = ClientAddress::of_peer(|request| {
 ///     Some(request.extensions.get::<SocketAddr>()?.ip())
 /// })
-/// .x_forwarded_for(["10.0.0.0/24"])?;
+/// .x_forwarded_for(["10.0.0.1"])?; // the proxy, and none of its neighbours
 ///
 /// let mut request = http::Request::builder()
 ///     .header("x-forwarded-for", "198.51.100.1, 203.0.113.7")
