@@ -4,14 +4,19 @@
 
 mod common;
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use common::http::limiter;
 use common::served::{Served, answer};
 use common::sockets::over_sockets;
 use http::{StatusCode, header};
 use reqwest::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tollgate::Quota;
-use tollgate::tower::key::{Header, HostName, RequestKey};
+use tollgate::tower::key::{Header, HostName, RequestKey, from_fn};
 use tollgate::tower::{NoKey, RateLimitLayer};
 
 /// A service with one request an hour for each key. Requests without a key are not limited.
@@ -53,6 +58,40 @@ fn a_host_is_limited_over_http_1_and_http_2_together() {
     });
 }
 
+/// The cost of `key/choosing.md`: a client cannot tell hyper two lengths.
+#[test]
+fn a_chunked_body_costs_the_longest_one_whatever_length_is_told_beside() {
+    over_sockets(async {
+        let (limiter, _clock) = limiter(Quota::per_hour(100));
+        let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), NoKey::LetThrough);
+        let layer = layer.cost(|request| {
+            let length = request.headers.get(header::CONTENT_LENGTH);
+            let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+            1 + length.map_or(64, |bytes| bytes.div_ceil(1024))
+        });
+        let router = Router::new()
+            .route("/", post(|body: String| async { body }))
+            .layer(layer);
+        let served = Served::start(router).await;
+        let address = served.url.strip_prefix("http://").unwrap();
+        let told = "content-length: 0\r\n";
+        let chunked = "transfer-encoding: chunked\r\n";
+        for (lines, body, remaining) in [
+            (told.to_owned(), "", "99"),
+            (format!("{told}{chunked}"), "1\r\na\r\n0\r\n\r\n", "34"),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+            let request = format!("{head}{lines}\r\n{body}");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let field = format!("\r\nx-ratelimit-remaining: {remaining}\r\n");
+            assert!(answer.contains(&field), "{answer}");
+        }
+    });
+}
+
 /// Case 77.
 #[cfg(unix)]
 mod unix {
@@ -67,10 +106,9 @@ mod unix {
 
     use axum::extract::connect_info::{ConnectInfo, Connected};
     use axum::serve::IncomingStream;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{UnixListener, UnixStream};
     use tollgate::RateLimiter;
-    use tollgate::tower::key::{ClientAddress, from_fn};
+    use tollgate::tower::key::ClientAddress;
 
     use super::*;
 

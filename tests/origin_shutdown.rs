@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::contract::Variables;
 use common::programs::{Program, with_programs};
 use common::served::{answer, client};
-use common::stalling::{STALLS, Stall, h2};
+use common::stalling::{END_STREAM, STALLS, Stall, data, h2, headers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -37,21 +37,33 @@ fn timeouts(head: u64, request: u64, connection: u64, drain: u64) -> Variables {
     variables.map(text).into()
 }
 
+/// What a service says that has closed connections at the deadline.
+fn closed(count: u32, drain: u64) -> String {
+    format!("warning: connections closed that had not ended after {drain} ms: {count}\n")
+}
+
 /// Only the deadline for draining ends what is tried here: no other timeout is near.
 #[test]
 fn no_client_holds_a_service_beyond_the_deadline() {
     with_programs(async {
-        for Stall { name, begin, .. } in STALLS {
-            let program = Program::start("handoff_api", timeouts(NEVER, NEVER, NEVER, 300)).await;
-            let stalled = begin(program.address().to_owned()).await;
-            // Another client's request, so that the service has had time to read what was sent.
-            assert_eq!(program.try_it().await, 200, "{name}");
-            program.signal("TERM").await;
-            let (code, said) = program.end().await;
+        let ending = STALLS.iter().map(|Stall { name, begin, .. }| {
+            let ended = async move {
+                let timeouts = timeouts(NEVER, NEVER, NEVER, 300);
+                let program = Program::start("handoff_api", timeouts).await;
+                let stalled = begin(program.address().to_owned()).await;
+                // Another client's request, which gives the service time to read what was sent.
+                assert_eq!(program.try_it().await, 200);
+                program.signal("TERM").await;
+                let ended = program.end().await;
+                drop(stalled);
+                ended
+            };
+            (name, tokio::spawn(ended))
+        });
+        for (name, ended) in ending.collect::<Vec<_>>() {
+            let (code, said) = ended.await.expect(name);
             assert_eq!(code, Some(0), "{name}: {said}");
-            let closed = "warning: closed 1 connections that had not ended after 300 ms\n";
-            assert!(said.is_empty() || said == closed, "{name}: {said}");
-            drop(stalled);
+            assert!(said.is_empty() || said == closed(1, 300), "{name}: {said}");
         }
     });
 }
@@ -71,12 +83,31 @@ fn all_stalled_connections_together_are_closed_at_the_deadline_and_counted() {
         let mut answer = String::new();
         finishing.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        let closed = "warning: closed 3 connections that had not ended after 500 ms\n".to_owned();
-        assert_eq!(program.end().await, (Some(0), closed));
+        assert_eq!(program.end().await, (Some(0), closed(3, 500)));
         assert!(asked.elapsed().as_millis() >= 500, "it waited too shortly");
         for mut stream in stalled {
             assert_eq!(stream.read(&mut [0; 64]).await.unwrap_or(0), 0);
         }
+    });
+}
+
+#[test]
+fn a_request_under_way_in_http_2_finishes_and_then_the_connection_ends() {
+    with_programs(async {
+        let program = Program::start("handoff_api", timeouts(NEVER, NEVER, NEVER, NEVER)).await;
+        let mut stream = h2(program.address()).await;
+        stream.write_all(&headers(0)).await.unwrap();
+        stream.write_all(&data(0, b"a n")).await.unwrap();
+        program.ask_to_stop("TERM").await;
+        stream.write_all(&data(END_STREAM, b"ote")).await.unwrap();
+        let mut frames = Vec::new();
+        let body = br#"{"note":"a note","owner":"alice"}"#;
+        while !frames.windows(body.len()).any(|window| window == body) {
+            assert_ne!(stream.read_buf(&mut frames).await.unwrap(), 0, "{frames:?}");
+        }
+        // What clients do once they are told to go away.
+        drop(stream);
+        assert_eq!(program.end().await, (Some(0), String::new()));
     });
 }
 

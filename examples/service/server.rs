@@ -125,7 +125,7 @@ impl Server {
         if in_time.is_err() {
             let count = connections.len();
             let waited = timeouts.drain.as_millis();
-            eprintln!("warning: closed {count} connections that had not ended after {waited} ms");
+            eprintln!("warning: connections closed that had not ended after {waited} ms: {count}");
         }
         Ok(())
         // `connections` is dropped here, which closes those that are left.

@@ -102,7 +102,7 @@ pub const STALLS: &[Stall] = &[
     stall!("half a body in HTTP/2", address => {
         let mut stream = h2(&address).await;
         stream.write_all(&headers(0)).await.unwrap();
-        stream.write_all(&[0, 0, 3, 0, 0, 0, 0, 0, 1, b'a', b' ', b'n']).await.unwrap();
+        stream.write_all(&data(0, b"a n")).await.unwrap();
         stream
     }),
     stall!("a response in HTTP/2 that there is no window for", address => {
@@ -144,11 +144,11 @@ pub async fn h2(address: &str) -> TcpStream {
     stream
 }
 
-const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// A HEADERS frame with a request, on stream 1.
-fn headers(flags: u8) -> Vec<u8> {
+pub fn headers(flags: u8) -> Vec<u8> {
     let mut block = vec![0x83, 0x86]; // POST, http
     // Literals whose names are those of the static table (4 and 1), or are written out (0).
     let mut literal = |name: u8, texts: &[&str]| {
@@ -163,5 +163,12 @@ fn headers(flags: u8) -> Vec<u8> {
     literal(0, &["x-api-key", "key-of-alice"]);
     let mut frame = vec![0, 0, block.len() as u8, 1, flags | END_HEADERS, 0, 0, 0, 1];
     frame.extend(block);
+    frame
+}
+
+/// A DATA frame, on stream 1.
+pub fn data(flags: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, body.len() as u8, 0, flags, 0, 0, 0, 1];
+    frame.extend(body);
     frame
 }

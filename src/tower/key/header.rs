@@ -17,7 +17,7 @@ use crate::tower::head::Head;
 /// # Caveats
 ///
 /// A client can send any value, and a made-up one has a full bucket: see
-/// [above](self#what-a-client-chooses). This key holds behind a proxy that sets the header and
+/// [above](super#what-a-client-chooses). This key holds behind a proxy that sets the header and
 /// replaces what was sent, or behind a layer that rejects unknown values.
 ///
 /// Two spellings are two keys. If the check of the header is laxer, one client has several buckets:
