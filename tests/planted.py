@@ -772,7 +772,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "let target = request.uri.authority();",
         "let target = request.uri.authority().filter(|_| false);",
-        "documented_keys",
+        "tower_host",
         [
             "a_host_has_one_bucket_in_all_spellings_and_versions",
             "a_request_that_names_two_hosts_is_rejected",
@@ -783,7 +783,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "if name.bytes().any(|byte| byte.is_ascii_uppercase()) {",
         "if false {",
-        "documented_keys",
+        "tower_host",
         ["a_host_has_one_bucket_in_all_spellings_and_versions"],
     ),
     Bug(
@@ -791,7 +791,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "name.strip_suffix('.').unwrap_or(name);",
         "name;",
-        "documented_keys",
+        "tower_host",
         ["a_host_has_one_bucket_in_all_spellings_and_versions"],
     ),
     Bug(
@@ -799,7 +799,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "(Some(target), Some(line)) if target != line",
         "(Some(target), Some(line)) if false && target != line",
-        "documented_keys",
+        "tower_host",
         ["a_request_that_names_two_hosts_is_rejected"],
     ),
     Bug(
@@ -807,7 +807,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "if lines.next().is_some() {",
         "if false {",
-        "documented_keys",
+        "tower_host",
         ["a_request_that_names_two_hosts_is_rejected"],
     ),
     Bug(
@@ -815,7 +815,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "|| !name.split('.').all(is_label) {",
         "{",
-        "documented_keys",
+        "tower_host",
         ["a_host_that_is_malformed_is_rejected_and_never_absent"],
     ),
     Bug(
@@ -825,7 +825,7 @@ BUGS = [
         "        return Err(Keyless::Malformed);",
         "    if !is_port(port) || !name.split('.').all(is_label) {\n"
         "        return Err(Keyless::Absent);",
-        "documented_keys",
+        "tower_host",
         ["a_host_that_is_malformed_is_rejected_and_never_absent"],
     ),
     Bug(
@@ -833,7 +833,7 @@ BUGS = [
         "src/tower/key/host.rs",
         "if name.len() > MAX_LEN {",
         "if false {",
-        "documented_keys",
+        "tower_host",
         ["a_host_is_bounded_by_what_a_name_can_be"],
     ),
     Bug(
