@@ -179,6 +179,38 @@ fn a_client_that_sends_no_head_is_closed_by_the_timeout_for_heads() {
     });
 }
 
+/// Each byte arrives in time, and the whole never does.
+#[test]
+fn a_client_that_drips_is_closed_too() {
+    with_programs(async {
+        let head = "POST /api/v1/handoff HTTP/1.1\r\nhost: a\r\nx-api-key: key-of-alice\r\n";
+        for (start, head_timeout, request_timeout) in [
+            (format!("{head}x-drip: "), 500, NEVER),
+            (format!("{head}content-length: 60000\r\n\r\n"), NEVER, 500),
+        ] {
+            let timeouts = timeouts(head_timeout, request_timeout, NEVER, NEVER);
+            let program = Program::start("handoff_api", timeouts).await;
+            let mut stream = TcpStream::connect(program.address()).await.unwrap();
+            stream.write_all(start.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            loop {
+                let pause = Duration::from_millis(20);
+                match timeout(pause, stream.read_buf(&mut answer)).await {
+                    Err(_) => _ = stream.write(b"a").await,
+                    Ok(Ok(0) | Err(_)) => break,
+                    Ok(Ok(_)) => {}
+                }
+            }
+            // The answer may be lost where the server closes while its client still sends.
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),
+                "{answer}"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_body_that_does_not_arrive_is_answered_with_408() {
     with_programs(async {

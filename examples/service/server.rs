@@ -45,7 +45,7 @@ impl Timeouts {
     pub const HEAD: Setting<u64> = milliseconds("HEAD_TIMEOUT_MS", 10_000);
     pub const REQUEST: Setting<u64> = milliseconds("REQUEST_TIMEOUT_MS", 30_000);
     pub const CONNECTION: Setting<u64> = milliseconds("CONNECTION_TIMEOUT_MS", 300_000);
-    pub const DRAIN: Setting<u64> = milliseconds("DRAIN_TIMEOUT_MS", 10_000);
+    pub const DRAIN: Setting<u64> = milliseconds("DRAIN_TIMEOUT_MS", 8_000);
 
     pub fn read(environment: &Environment<'_>) -> Result<Timeouts, Refused> {
         let read = |setting: &Setting<u64>| setting.read(environment).map(Duration::from_millis);

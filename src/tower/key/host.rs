@@ -33,6 +33,10 @@ use crate::tower::head::Head;
 /// A client can leave the host out in HTTP/1, where the key is then absent. Under
 /// [`NoKey::LetThrough`](crate::tower::NoKey) it has no limit: refuse it with 400.
 ///
+/// A proxy may send another host than its client did: nginx sends the name of the upstream by
+/// default. All hosts are then one key, unless the proxy passes the host on (`proxy_set_header Host
+/// $host`).
+///
 /// All clients of a host share its bucket, so that one of them can exhaust it. A layer by
 /// [`ClientAddress`](super::ClientAddress) in front of this one bounds what each can take.
 ///
