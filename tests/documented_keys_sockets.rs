@@ -204,7 +204,7 @@ mod unix {
             assert_eq!(left.peek(&own.unwrap()).remaining(), 0);
 
             // Served without the peer's user it is not open, but refuses.
-            let (socket, listener) = Socket::listen("nobody");
+            let (socket, listener) = Socket::listen("unserved");
             tokio::spawn(axum::serve(listener, router).into_future());
             assert_eq!(socket.status("").await, 500);
         });

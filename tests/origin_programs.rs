@@ -86,7 +86,7 @@ fn a_program_that_is_asked_to_stop_finishes_the_request_under_way() {
     with_programs(async {
         for signal in ["TERM", "INT"] {
             let program = Program::start("handoff_api", UNSET).await;
-            // A connection that is kept alive, with nothing under way, holds nobody up.
+            // A connection that is kept alive, with nothing under way, delays nothing.
             let idle = client();
             let answer = answer(program.curl.request(&idle, &program.curl.url)).await;
             assert_eq!(answer.status, StatusCode::OK);
@@ -105,7 +105,7 @@ fn a_program_that_is_asked_to_stop_finishes_the_request_under_way() {
 }
 
 #[test]
-fn a_program_that_is_asked_twice_waits_for_nobody() {
+fn a_program_that_is_asked_twice_does_not_wait() {
     with_programs(async {
         let program = Program::start("turns_api", UNSET).await;
         let token = "authorization: Bearer token-of-alice";
