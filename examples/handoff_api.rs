@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tollgate::tower::{NoKey, RateLimitLayer, key};
 use tollgate::{Quota, RateLimiter};
 
+pub use service::Timeouts;
 use service::{Environment, Refused, Server, Setting};
 
 /// The built-in keys and whose each is. A real service would look them up.
@@ -53,6 +54,7 @@ pub fn router(limiter: Arc<RateLimiter<Owner>>) -> Router {
 pub struct Settings {
     pub quota: Quota,
     pub address: SocketAddr,
+    pub timeouts: Timeouts,
 }
 
 pub const PER_MINUTE: Setting<u64> = Setting {
@@ -79,6 +81,7 @@ impl Settings {
             // Any rate goes with any burst within these bounds, so this does not panic.
             quota: Quota::per_minute(per_minute).burst(burst),
             address: service::address(&PORT, environment)?,
+            timeouts: Timeouts::read(environment)?,
         })
     }
 }
@@ -121,12 +124,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let Settings { quota, address } = Settings::read(&service::environment)?;
+    let Settings {
+        quota,
+        address,
+        timeouts,
+    } = Settings::read(&service::environment)?;
     let router = router(Arc::new(RateLimiter::new(quota)));
     let server = Server::listen(address).await?;
     let url = server.url();
     println!("handoff_api listens on {url}");
     println!("limit: {quota} for each API key");
     println!("try: curl -i -H 'X-API-Key: key-of-alice' -d 'a note' {url}/api/v1/check");
-    Ok(server.serve(router).await?)
+    Ok(server.serve(router, timeouts).await?)
 }

@@ -34,6 +34,7 @@ use tokio_stream::Stream;
 use tollgate::tower::{NoKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
+pub use service::Timeouts;
 use service::{Environment, Refused, Server, Setting};
 
 /// The built-in tokens and whose each is. A real service would verify them.
@@ -69,6 +70,7 @@ pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
 pub struct Settings {
     pub policy: Policy<2>,
     pub address: SocketAddr,
+    pub timeouts: Timeouts,
 }
 
 pub const PER_MINUTE: Setting<u64> = Setting {
@@ -95,6 +97,7 @@ impl Settings {
             // All within these bounds are quotas, so this does not panic.
             policy: Policy::from([Quota::per_minute(per_minute), Quota::per_hour(per_hour)]),
             address: service::address(&PORT, environment)?,
+            timeouts: Timeouts::read(environment)?,
         })
     }
 }
@@ -166,7 +169,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let Settings { policy, address } = Settings::read(&service::environment)?;
+    let Settings {
+        policy,
+        address,
+        timeouts,
+    } = Settings::read(&service::environment)?;
     let router = router(Arc::new(RateLimiter::new(policy)));
     let server = Server::listen(address).await?;
     let url = server.url();
@@ -176,5 +183,5 @@ async fn run() -> Result<(), Box<dyn Error>> {
         "try: curl -i -H 'Authorization: Bearer token-of-alice' -d 'a turn' \
          {url}/api/v1/sessions/1/turns"
     );
-    Ok(server.serve(router).await?)
+    Ok(server.serve(router, timeouts).await?)
 }

@@ -73,7 +73,11 @@ const HOMES: &[(&str, &[&str])] = &[
     // Addresses, and never a socket.
     (
         "std::net",
-        &["tower/key/address.rs", "tower/key/forwarded.rs"],
+        &[
+            "tower/key/address.rs",
+            "tower/key/forwarded.rs",
+            "tower/key/host.rs",
+        ],
     ),
     ("TcpStream", &[]),
     ("TcpListener", &[]),

@@ -141,6 +141,10 @@ impl<const N: usize> Refusal<'_, N> {
             Cause::Keyless(Keyless::Malformed) => {
                 "what the request would be rate limited by is malformed"
             }
+            Cause::Keyless(Keyless::TooLong { max_len }) => {
+                let text = "what the request would be rate limited by is longer than";
+                return Cow::Owned(format!("{text} {max_len} bytes"));
+            }
             Cause::Denied(Denied { decision, cost, .. }) if decision.is_never() => {
                 let limit = decision.limit();
                 let text = "can never pass: the limit is";

@@ -19,7 +19,7 @@ use crate::tower::refusal::Refusal;
 
 /// What becomes of a request whose key is [absent](crate::tower::key::Keyless::Absent).
 ///
-/// One whose key is malformed is refused under each of these: with the status of
+/// One whose key is malformed or too long is refused under each of these: with the status of
 /// [`Refuse`](NoKey::Refuse), or 400.
 #[derive(Clone)]
 pub enum NoKey<const N: usize = 1> {

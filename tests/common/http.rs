@@ -9,9 +9,10 @@ use std::{
     },
 };
 
-use http::{HeaderMap, Request, Response};
-use tollgate::tower::key::Header;
-use tollgate::{ManualClock, Policy, RateLimiter};
+use http::{HeaderMap, Request, Response, StatusCode};
+use tollgate::tower::key::{Header, RequestKey};
+use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::{ManualClock, Policy, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
 
 /// The header that requests are limited by in most tests.
@@ -41,6 +42,20 @@ pub fn request(path: &str) -> Request<()> {
 pub fn request_of(key: &str) -> Request<()> {
     let request = Request::get("/").header("x-api-key", key);
     request.body(()).unwrap()
+}
+
+/// How many of these requests pass a limit of one request an hour for each key.
+pub async fn passed<K>(key: K, no_key: NoKey, requests: Vec<Request<()>>) -> usize
+where
+    K: RequestKey<Key: ToOwned<Owned: Send + Sync + 'static>> + Send + Sync + 'static,
+{
+    let (limiter, _clock) = limiter(Quota::per_hour(1));
+    let service = Inner::default().behind(&RateLimitLayer::new(limiter, key, no_key));
+    let mut passed = 0;
+    for request in requests {
+        passed += usize::from(service.send(request).await.status() == StatusCode::OK);
+    }
+    passed
 }
 
 /// Answers "inner", and counts how often it was asked.

@@ -11,11 +11,11 @@ use crate::sync::Arc;
 use crate::tower::error::InvalidSetting;
 use crate::tower::head::Head;
 
-/// Limits by the client's address: the peer's, or what trusted proxies say that it is.
+/// Limits by the client's address: the peer's, or the one that trusted proxies report.
 ///
-/// The key is the first address of the client's network, which is the address itself for IPv4 and
-/// the first 64 bits for IPv6, unless set. How the client is found is told
-/// [above](super#behind-proxies).
+/// The key is the first address of the client's network. Default: the address itself for IPv4, and
+/// the first 64 bits for IPv6. [The module](super#behind-proxies) tells how the client is found, and
+/// what stands for the peer on a [Unix socket](super#behind-a-unix-socket).
 ///
 /// ```
 /// use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ use crate::tower::head::Head;
 /// let address = ClientAddress::of_peer(|request| {
 ///     Some(request.extensions.get::<SocketAddr>()?.ip())
 /// })
-/// .x_forwarded_for(["10.0.0.0/24"])?;
+/// .x_forwarded_for(["10.0.0.1"])?; // the proxy, and none of its neighbours
 ///
 /// let mut request = http::Request::builder()
 ///     .header("x-forwarded-for", "198.51.100.1, 203.0.113.7")
@@ -45,7 +45,7 @@ pub struct ClientAddress {
 
 type FindPeer = Arc<dyn Fn(&Head<'_>) -> Option<IpAddr> + Send + Sync>;
 
-/// Who is trusted to report a client's address, and where.
+/// The proxies that are trusted to report a client's address, and the header that they use.
 #[derive(Clone, Debug)]
 struct Reports {
     header: HeaderName,
@@ -54,7 +54,10 @@ struct Reports {
 }
 
 impl ClientAddress {
-    /// The address of the connection's peer, which `find` looks up where the server leaves it.
+    /// Uses the address of the connection's peer, which `find` looks up where the server leaves it.
+    ///
+    /// A request for which `find` returns `None` has no key. Do not let those through: a service
+    /// that leaves no address would have no limit.
     #[must_use]
     pub fn of_peer<F>(find: F) -> ClientAddress
     where
@@ -69,7 +72,9 @@ impl ClientAddress {
     }
 
     /// Believes `X-Forwarded-For` as far as `trusted` networks wrote it: the addresses of proxies,
-    /// in CIDR notation or alone. This takes the place of any header that was set before.
+    /// in CIDR notation or alone. This replaces any header that was set before.
+    ///
+    /// Each machine in these networks can claim to be any client.
     ///
     /// # Errors
     ///
@@ -111,7 +116,7 @@ impl ClientAddress {
         self.reported(header::FORWARDED, Syntax::Forwarded, trusted)
     }
 
-    /// Groups IPv6 clients by this many leading bits: 64 if not said.
+    /// Groups IPv6 clients by this many leading bits. Default: 64.
     ///
     /// # Errors
     ///
@@ -124,7 +129,7 @@ impl ClientAddress {
         })
     }
 
-    /// Groups IPv4 clients by this many leading bits: 32, so each alone, if not said.
+    /// Groups IPv4 clients by this many leading bits. Default: 32, which is each alone.
     ///
     /// # Errors
     ///
@@ -173,15 +178,15 @@ impl RequestKey for ClientAddress {
 }
 
 impl Reports {
-    /// The nearest address to `peer`, itself first, that is no trusted proxy; where the proxies
-    /// name no further one, the last that they named.
+    /// Returns the address nearest to `peer`, itself first, that is no trusted proxy. If the proxies
+    /// name no further one, it is the last that they named.
     fn client(&self, request: &Head<'_>, peer: IpAddr) -> IpAddr {
         let mut client = peer;
         let mut hops = self.syntax.hops(request.headers, &self.header);
         while self.trusted.iter().any(|network| network.contains(&client)) {
             match hops.next() {
                 Some(Some(hop)) => client = hop,
-                // No further hop, or one that names no address: whoever wrote it is the last known.
+                // No further hop, or one that names no address: the proxy that wrote it is the last.
                 Some(None) | None => break,
             }
         }

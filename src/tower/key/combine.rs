@@ -28,10 +28,10 @@ where
     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
         let (first, second) = match (self.first.key(request), self.second.key(request)) {
             (Ok(first), Ok(second)) => (first.into_owned(), second.into_owned()),
-            (Err(Keyless::Malformed), _) | (_, Err(Keyless::Malformed)) => {
-                return Err(Keyless::Malformed);
+            // What was spoilt counts for more than what is absent, which may be let through.
+            (Err(Keyless::Absent), Err(why)) | (Err(why), _) | (Ok(_), Err(why)) => {
+                return Err(why);
             }
-            (Err(Keyless::Absent), _) | (_, Err(Keyless::Absent)) => return Err(Keyless::Absent),
         };
         Ok(Cow::Owned((first, second)))
     }
@@ -69,8 +69,8 @@ where
     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
         let key = match self.first.key(request) {
             Ok(first) => Either::First(first.into_owned()),
-            Err(Keyless::Malformed) => return Err(Keyless::Malformed),
             Err(Keyless::Absent) => Either::Second(self.second.key(request)?.into_owned()),
+            Err(why) => return Err(why),
         };
         Ok(Cow::Owned(key))
     }

@@ -1,0 +1,237 @@
+//! A server over HTTP/1 and HTTP/2 that no client can hold up. Every wait for a client ends:
+//!
+//! | wait | ends after |
+//! |---|---|
+//! | for the first request, and on HTTP/1 for the head of each further one | `HEAD_TIMEOUT_MS` |
+//! | for the answer to a request, with the body that the handler reads | `REQUEST_TIMEOUT_MS` |
+//! | for the end of a connection, whatever is done on it | `CONNECTION_TIMEOUT_MS`, then it drains |
+//! | for what is under way when a connection drains or the service stops | `DRAIN_TIMEOUT_MS` |
+//!
+//! `axum::serve` has none of these, so the connections are served with hyper here.
+
+use std::{future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt;
+
+use super::settings::{Environment, Refused, Setting};
+
+/// The longest body that a handler reads, in bytes. A longer one is answered with 413.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// How long the server waits for a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub head: Duration,
+    pub request: Duration,
+    pub connection: Duration,
+    pub drain: Duration,
+}
+
+impl Timeouts {
+    pub const HEAD: Setting<u64> = milliseconds("HEAD_TIMEOUT_MS", 10_000);
+    pub const REQUEST: Setting<u64> = milliseconds("REQUEST_TIMEOUT_MS", 30_000);
+    pub const CONNECTION: Setting<u64> = milliseconds("CONNECTION_TIMEOUT_MS", 300_000);
+    pub const DRAIN: Setting<u64> = milliseconds("DRAIN_TIMEOUT_MS", 8_000);
+
+    pub fn read(environment: &Environment<'_>) -> Result<Timeouts, Refused> {
+        let read = |setting: &Setting<u64>| setting.read(environment).map(Duration::from_millis);
+        Ok(Timeouts {
+            head: read(&Timeouts::HEAD)?,
+            request: read(&Timeouts::REQUEST)?,
+            connection: read(&Timeouts::CONNECTION)?,
+            drain: read(&Timeouts::DRAIN)?,
+        })
+    }
+}
+
+const fn milliseconds(name: &'static str, default: u64) -> Setting<u64> {
+    Setting {
+        name,
+        default,
+        from: 1,
+        to: 3_600_000,
+    }
+}
+
+/// A server that listens, and does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    signals: Signals,
+    address: SocketAddr,
+}
+
+impl Server {
+    pub async fn listen(address: SocketAddr) -> io::Result<Server> {
+        // First: a client that has seen the address can then rely on an orderly end.
+        let signals = Signals::listen()?;
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        let address = listener.local_addr()?;
+        Ok(Server {
+            listener,
+            signals,
+            address,
+        })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until it is asked to stop, and then finishes the requests under way.
+    ///
+    /// Connections that have not ended by the deadline for draining are closed, and their number is
+    /// logged. Asked a second time, it does not wait for them.
+    pub async fn serve(mut self, router: Router, timeouts: Timeouts) -> io::Result<()> {
+        let router = router
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(middleware::from_fn_with_state(timeouts.request, in_time));
+        let (stop, stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = accept(&self.listener) => {
+                    let stopping = stopping.clone();
+                    connections.spawn(converse(stream, router.clone(), timeouts, stopping));
+                }
+                Some(_) = connections.join_next() => {}
+                () = self.signals.next() => break,
+            }
+        }
+        drop(self.listener);
+        stop.send_replace(true);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let in_time = tokio::select! {
+            in_time = timeout(timeouts.drain, all_ended) => in_time,
+            () = self.signals.next() => {
+                return Err(io::Error::other("stopped with requests under way"));
+            }
+        };
+        if in_time.is_err() {
+            let count = connections.len();
+            let waited = timeouts.drain.as_millis();
+            eprintln!("warning: connections closed that had not ended after {waited} ms: {count}");
+        }
+        Ok(())
+        // `connections` is dropped here, which closes those that are left.
+    }
+}
+
+/// Returns the next connection. Errors concern one connection, or pass: the service goes on.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                eprintln!("warning: cannot accept a connection: {error}");
+                // With no file descriptor left, the next attempt would fail at once.
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection until it ends, is too slow or too old, or the service stops.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    timeouts: Timeouts,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let asked = Arc::new(Notify::new());
+    let service = {
+        let asked = Arc::clone(&asked);
+        service_fn(move |request: Request<Incoming>| {
+            asked.notify_one();
+            router.clone().oneshot(request)
+        })
+    };
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    let mut http1 = server.http1();
+    http1.timer(TokioTimer::new());
+    http1.header_read_timeout(timeouts.head);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    // hyper's timeout starts once it knows the version of HTTP, which a client can leave open.
+    let is_silent = async {
+        if timeout(timeouts.head, asked.notified()).await.is_ok() {
+            future::pending::<()>().await;
+        }
+    };
+    let is_old = tokio::select! {
+        biased;
+        _ = &mut connection => return,
+        () = is_silent => return,
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => false,
+        () = sleep(timeouts.connection) => true,
+    };
+    connection.as_mut().graceful_shutdown();
+    if is_old {
+        _ = timeout(timeouts.drain, connection).await;
+    } else {
+        // `Server::serve` has one deadline for all of them.
+        _ = connection.await;
+    }
+}
+
+/// Answers a request with 408 if its handler takes too long, as it does when the body stays out.
+async fn in_time(State(longest): State<Duration>, request: Request, next: Next) -> Response {
+    match timeout(longest, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
+    }
+}
+
+/// What asks a service to stop: ctrl-c, and SIGTERM.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// What asks a service to stop: ctrl-c.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn listen() -> io::Result<Signals> {
+        tokio::signal::windows::ctrl_c().map(Signals)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

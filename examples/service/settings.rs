@@ -1,0 +1,119 @@
+//! Settings from the environment. A value that does not fit stops the service: a limit that was
+//! mistyped is no limit, and falling back to the default would hide that.
+
+use std::{
+    env,
+    error::Error,
+    ffi::OsString,
+    fmt::{self, Display},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
+
+/// Looks up a variable: in [`environment`], or in what a test says.
+pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// Looks up a variable in the environment of the process.
+pub fn environment(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
+/// A variable that holds a whole number within bounds, or is not set.
+pub struct Setting<T> {
+    pub name: &'static str,
+    pub default: T,
+    pub from: T,
+    pub to: T,
+}
+
+impl<T: Copy + Display + FromStr + PartialOrd> Setting<T> {
+    pub fn read(&self, environment: &Environment<'_>) -> Result<T, Refused> {
+        let Setting {
+            name,
+            default,
+            from,
+            to,
+        } = *self;
+        let expected = || format!("a whole number from {from} to {to}");
+        let parse = |text: &str| {
+            let number = whole_number(text)?;
+            (from..=to).contains(&number).then_some(number)
+        };
+        read(environment, name, default, expected, parse)
+    }
+}
+
+/// Parses ASCII digits without a sign and without leading zeros. Each number has one spelling.
+///
+/// `str::parse` alone is laxer: it takes `+5` and `00005`.
+fn whole_number<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_leading_zero = text.len() > 1 && text.starts_with('0');
+    if !is_plain || has_leading_zero {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// The variable with the address to listen on. Default: 127.0.0.1, which only this machine reaches.
+pub const HOST: &str = "HOST";
+
+/// `PORT`, where 0 picks one that is free.
+pub const fn port(default: u16) -> Setting<u16> {
+    Setting {
+        name: "PORT",
+        default,
+        from: 0,
+        to: u16::MAX,
+    }
+}
+
+/// Reads `HOST` and `PORT`.
+///
+/// `HOST` is an address without brackets, zone or port. An IPv4 address that is written as IPv6
+/// (`::ffff:127.0.0.1`) is the IPv4 address.
+pub fn address(port: &Setting<u16>, environment: &Environment<'_>) -> Result<SocketAddr, Refused> {
+    let expected = || "an IPv4 or IPv6 address".to_owned();
+    let parse = |text: &str| Some(text.parse::<IpAddr>().ok()?.to_canonical());
+    let host = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let host = read(environment, HOST, host, expected, parse)?;
+    Ok(SocketAddr::new(host, port.read(environment)?))
+}
+
+fn read<T>(
+    environment: &Environment<'_>,
+    name: &'static str,
+    default: T,
+    expected: impl FnOnce() -> String,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, Refused> {
+    let Some(value) = environment(name) else {
+        return Ok(default);
+    };
+    value.to_str().and_then(parse).ok_or_else(|| Refused {
+        name,
+        expected: expected(),
+        value,
+    })
+}
+
+/// A variable that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    name: &'static str,
+    value: OsString,
+    expected: String,
+}
+
+impl Error for Refused {}
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused {
+            name,
+            value,
+            expected,
+        } = self;
+        write!(f, "{name} is {value:?}; expected {expected}")
+    }
+}

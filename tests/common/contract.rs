@@ -1,0 +1,120 @@
+//! The environment of the two example services, as the table in `examples/README.md` has it.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
+
+use super::served::example;
+
+/// A row of the table in `examples/README.md`. HOST has no bounds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    pub variable: String,
+    pub service: String,
+    pub default: String,
+    pub bounds: Option<[u64; 2]>,
+}
+
+/// How numbers are written elsewhere. `N` stands for one that is within the bounds.
+const SPELLINGS: [&str; 16] = [
+    "+N", "-N", "0N", "0000N", "+0N", " N", "N ", "\tN", "N\n", "N_0", "0xN", "N.0", "Ne0", "N,0",
+    "'N'", "Nu64",
+];
+
+/// Hosts with no, two or ambiguous addresses, and addresses with something around them.
+const NO_ADDRESSES: [&str; 18] = [
+    "localhost",
+    "127.0.0.256",
+    "127.0.0.1.",
+    "127.1",
+    "127.0.0.01",
+    "0x7f.0.0.1",
+    "2130706433",
+    " 127.0.0.1",
+    "127.0.0.1\n",
+    "127.0.0.1:8080",
+    "127.0.0.1/8",
+    "[::1]",
+    "[::1]:8080",
+    "::1%1",
+    "fe80::1%eth0",
+    ":::1",
+    "::00001",
+    "*",
+];
+
+impl Row {
+    /// Values that are refused: one beyond each bound, and what is no such value at all.
+    pub fn refused(&self) -> Vec<OsString> {
+        let mut values = ["abc", "", " ", "-1", "1.5", "1e3", "10 ", "\u{661}\u{660}"]
+            .map(OsString::from)
+            .to_vec();
+        match self.bounds {
+            None => values.extend(NO_ADDRESSES.map(OsString::from)),
+            Some([from, to]) => {
+                let below = from
+                    .checked_sub(1)
+                    .map_or("-1".to_owned(), |below| below.to_string());
+                let above = (to + 1).to_string();
+                let beyond_any = "99999999999999999999999".to_owned();
+                values.extend([below, above, beyond_any].map(OsString::from));
+                // A number within the bounds, in all spellings but the one that is taken.
+                let spellings = SPELLINGS.map(|spelling| spelling.replace('N', &to.to_string()));
+                values.extend(spellings.map(OsString::from));
+            }
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::ffi::OsStringExt;
+            values.push(OsString::from_vec(b"1\xff0".to_vec()));
+        }
+        values
+    }
+
+    /// What the service says of a value that it refuses.
+    pub fn refusal(&self, value: &OsStr) -> String {
+        let expected = match self.bounds {
+            None => "an IPv4 or IPv6 address".to_owned(),
+            Some([from, to]) => format!("a whole number from {from} to {to}"),
+        };
+        format!("{} is {value:?}; expected {expected}", self.variable)
+    }
+}
+
+/// The table, as it is written.
+pub fn table() -> Vec<Row> {
+    let readme = example("README.md");
+    let header = "| variable | service | what | default | from | to |";
+    let table = readme.split(header).nth(1).expect("README has the table");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let rows: Vec<Row> = rows.map(row).collect();
+    assert!(rows.len() >= 16, "these are not all: {rows:?}");
+    rows
+}
+
+fn row(line: &str) -> Row {
+    let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+    let [variable, service, what, default, from, to] = cells[..] else {
+        panic!("six columns: {line}");
+    };
+    assert!(!what.is_empty(), "{line}");
+    let code = |cell: &str| cell.trim_matches('`').to_owned();
+    let bounds = match [from, to] {
+        ["–", "–"] => None,
+        bounds => Some(bounds.map(|bound| bound.parse().unwrap())),
+    };
+    Row {
+        variable: code(variable),
+        service: code(service),
+        default: default.to_owned(),
+        bounds,
+    }
+}
+
+pub type Variables = BTreeMap<String, OsString>;
+
+pub const UNSET: Variables = Variables::new();

@@ -1,0 +1,379 @@
+//! The ways around a limit that its documentation names, played as a client would play them: each
+//! form that the documentation shows holds, and so do the ready-made keys.
+//!
+//! The old forms of the documentation stand in [`bypassed`], where the same attacks succeed.
+
+#![cfg(feature = "tower")]
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::Router;
+use axum::extract::MatchedPath;
+use axum::routing::get;
+use common::http::{Inner, Limited, limiter, passed};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use tollgate::tower::key::{
+    ClientAddress, Extension, Header, Keyless, RequestKey, from_fn, try_from_fn,
+};
+use tollgate::tower::{Head, NoKey, RateLimitLayer};
+use tollgate::{Quota, RateLimiter};
+use tower::{ServiceExt, layer::util::Stack};
+
+const REFUSE: NoKey = NoKey::Refuse(StatusCode::BAD_REQUEST);
+
+/// The forms that the documentation had before, each with the attack that it does not withstand.
+/// They are here so that the attacks are known to be real.
+mod bypassed {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_header_or_an_anonymous_client_has_a_bucket_for_each_made_up_value() {
+        let client = Header::from_static("x-api-key").or(from_fn(|_| Some("anonymous")));
+        assert_eq!(passed(client, REFUSE, made_up_keys()).await, 6);
+    }
+
+    #[tokio::test]
+    async fn each_made_up_method_has_a_bucket() {
+        let methods = from_fn(|request| Some(request.method.clone()));
+        assert_eq!(passed(methods, REFUSE, made_up_methods()).await, 5);
+    }
+
+    #[tokio::test]
+    async fn a_path_within_a_nested_router_is_taken_for_a_public_one() {
+        let is_public = |request: &Head<'_>| ["/health", "/docs"].contains(&request.path());
+        let statuses = files(is_public, &["/files/health"; 3]).await;
+        assert_eq!(statuses, [200, 200, 200]);
+    }
+
+    #[tokio::test]
+    async fn one_address_locks_an_account_out_where_the_layers_are_the_other_way_round() {
+        assert_eq!(remaining_after_30_attempts(false).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_cost_of_the_length_that_is_told_is_none_for_one_that_is_not() {
+        let cost = |request: &Head<'_>| {
+            let length = request.headers.get(header::CONTENT_LENGTH);
+            length.map_or(0, |length| length.to_str().unwrap().parse().unwrap())
+        };
+        assert_eq!(allowed_at_cost(cost, None).await, 100);
+    }
+}
+
+// ---- A key, or an anonymous client.
+
+const ADDRESS: [u8; 4] = [203, 0, 113, 7];
+
+fn from_address(key: Option<&str>) -> Request<()> {
+    let mut request = Request::new(());
+    request
+        .extensions_mut()
+        .insert(SocketAddr::from((ADDRESS, 4711)));
+    if let Some(key) = key {
+        request
+            .headers_mut()
+            .insert("x-api-key", key.parse().unwrap());
+    }
+    request
+}
+
+/// An anonymous request, and then the same client with a made-up key for each request.
+fn made_up_keys() -> Vec<Request<()>> {
+    let keys = (0..5).map(|number| from_address(Some(&format!("made-up-{number}"))));
+    [from_address(None)].into_iter().chain(keys).collect()
+}
+
+fn of_peer() -> ClientAddress {
+    ClientAddress::of_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Owner(&'static str);
+
+/// Leaves the owner of a known key, and nothing for an unknown one.
+fn authenticated(mut request: Request<()>) -> Request<()> {
+    if request
+        .headers()
+        .get("x-api-key")
+        .is_some_and(|key| key == "key-of-alice")
+    {
+        request.extensions_mut().insert(Owner("alice"));
+    }
+    request
+}
+
+/// The example of `RequestKey::or`.
+#[tokio::test]
+async fn a_made_up_key_is_the_anonymous_client_behind_authentication() {
+    let client = || Extension::<Owner>::new().or(of_peer());
+    let requests: Vec<_> = made_up_keys().into_iter().map(authenticated).collect();
+    assert_eq!(passed(client(), REFUSE, requests).await, 1);
+    let known = [None, Some("key-of-alice"), Some("key-of-alice")];
+    let known = known.map(|key| authenticated(from_address(key)));
+    assert_eq!(passed(client(), REFUSE, known.to_vec()).await, 2);
+}
+
+/// The example of `try_from_fn`.
+#[tokio::test]
+async fn a_made_up_key_is_the_anonymous_client_where_keys_are_looked_up() {
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    enum Client {
+        Owner(&'static str),
+        Anonymous(IpAddr),
+    }
+    let client = || {
+        let owners = HashMap::from([("key-of-alice", "alice"), ("second-key-of-alice", "alice")]);
+        let (api_key, address) = (Header::from_static("x-api-key"), of_peer());
+        try_from_fn(move |request| {
+            let owner = match api_key.key(request) {
+                Ok(sent) => owners.get(&*sent),
+                Err(Keyless::Absent) => None,
+                Err(why) => return Err(why),
+            };
+            match owner {
+                Some(owner) => Ok(Client::Owner(owner)),
+                None => address
+                    .key(request)
+                    .map(|address| Client::Anonymous(*address)),
+            }
+        })
+    };
+    assert_eq!(passed(client(), REFUSE, made_up_keys()).await, 1);
+    // Two keys of one owner are one client.
+    let known = [None, Some("key-of-alice"), Some("second-key-of-alice")];
+    assert_eq!(
+        passed(client(), REFUSE, known.map(from_address).to_vec()).await,
+        2
+    );
+}
+
+// ---- Methods.
+
+fn made_up_methods() -> Vec<Request<()>> {
+    let methods = ["POST", "PUT", "GEU", "GEV", "get"];
+    let methods = methods.map(|method| Method::from_bytes(method.as_bytes()).unwrap());
+    let request = |method| Request::builder().method(method).body(()).unwrap();
+    methods.map(request).to_vec()
+}
+
+/// The examples of `from_fn` and `RequestKey::and`.
+#[tokio::test]
+async fn made_up_methods_share_a_bucket() {
+    let is_reading = || from_fn(|request| Some(request.method.is_safe()));
+    assert_eq!(passed(is_reading(), REFUSE, made_up_methods()).await, 1);
+    let of_alice = made_up_methods().into_iter().map(|mut request| {
+        request.extensions_mut().insert(Owner("alice"));
+        request
+    });
+    let both = Extension::<Owner>::new().and(is_reading());
+    assert_eq!(passed(both, REFUSE, of_alice.collect()).await, 1);
+}
+
+// ---- Exemptions and costs.
+
+/// The statuses of these paths, of a service whose files are in a nested router.
+async fn files<F>(is_public: F, paths: &[&str]) -> Vec<u16>
+where
+    F: Fn(&Head<'_>) -> bool + Clone + Send + Sync + 'static,
+{
+    let (limiter, _clock) = limiter(Quota::per_hour(1));
+    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REFUSE).exempt(is_public);
+    let files = Router::new()
+        .route("/{name}", get(|| async { "a file" }))
+        .layer(layer.clone());
+    let router = Router::new()
+        .route("/health", get(|| async { "ok" }))
+        .route("/docs", get(|| async { "docs" }))
+        .layer(layer)
+        .nest("/files", files);
+    let mut statuses = Vec::new();
+    for path in paths {
+        let request = Request::get(*path).body(axum::body::Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        statuses.push(response.status().as_u16());
+    }
+    statuses
+}
+
+/// The predicate of `key/choosing.md`, to the letter.
+fn is_public(request: &Head<'_>) -> bool {
+    let route = request.extensions.get::<MatchedPath>();
+    route.is_some_and(|route| ["/health", "/docs"].contains(&route.as_str()))
+}
+
+/// Case 76.
+#[tokio::test]
+async fn what_is_exempt_is_what_the_router_says() {
+    let paths = ["/health", "/health", "/docs", "/health?a"];
+    assert_eq!(files(is_public, &paths).await, [200, 200, 200, 200]);
+    // Each is another route, or none, and the first of them spends the only unit.
+    for path in [
+        "//health",
+        "/health/",
+        "/health%2f",
+        "/HEALTH",
+        "/%68ealth",
+        "/health;a",
+        "/./health",
+        "/docs/../health",
+    ] {
+        let statuses = files(is_public, &[path, "/files/a", "/health"]).await;
+        assert_eq!(statuses, [404, 429, 200], "{path}");
+    }
+    assert_eq!(files(is_public, &["/files/health"; 2]).await, [200, 429]);
+}
+
+/// How many of 100 requests with this `Content-Length` pass a limit of 130 units.
+async fn allowed_at_cost<F>(cost: F, length: Option<&str>) -> usize
+where
+    F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
+{
+    let (limiter, _clock) = limiter(Quota::per_hour(130));
+    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REFUSE).cost(cost);
+    let service = Inner::default().behind(&layer);
+    let statuses = service.statuses(100, || {
+        let mut request = Request::post("/").body(()).unwrap();
+        if let Some(length) = length {
+            let length = HeaderValue::from_str(length).unwrap();
+            request.headers_mut().insert(header::CONTENT_LENGTH, length);
+        }
+        request
+    });
+    statuses
+        .await
+        .iter()
+        .filter(|status| **status == 200)
+        .count()
+}
+
+/// The cost of `key/choosing.md`, to the letter.
+fn cost(request: &Head<'_>) -> u64 {
+    const LONGEST: u64 = 64;
+    let length = request.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    1 + length.map_or(LONGEST, |bytes| bytes.div_ceil(1024))
+}
+
+#[tokio::test]
+async fn a_length_that_is_not_told_costs_the_longest_body_and_no_cost_is_0() {
+    for (length, allowed) in [
+        (None, 2),
+        (Some("garbage"), 2),
+        (Some("-1"), 2),
+        (Some("99999999999999999999999"), 2),
+        (Some("18446744073709551615"), 0),
+        (Some("65536"), 2),
+        (Some("1"), 65),
+    ] {
+        assert_eq!(allowed_at_cost(cost, length).await, allowed, "{length:?}");
+    }
+    assert_eq!(allowed_at_cost(cost, Some("0")).await, 100);
+    let upload = Request::post("/")
+        .header("content-length", "0")
+        .body(())
+        .unwrap();
+    assert_eq!(cost(&Head::from(&upload)), 1);
+}
+
+// ---- Addresses.
+
+/// The addresses of the examples: the proxies alone are trusted, and not their neighbours.
+#[tokio::test]
+async fn a_neighbour_of_the_proxies_is_not_believed() {
+    let address = of_peer().x_forwarded_for(["10.0.0.2", "10.0.0.3"]).unwrap();
+    let requests = |peer: [u8; 4]| {
+        let request = move |number: u8| {
+            let made_up = format!("198.51.100.{number}, 203.0.113.7");
+            let request = Request::builder().header("x-forwarded-for", made_up);
+            let mut request = request.body(()).unwrap();
+            request
+                .extensions_mut()
+                .insert(SocketAddr::from((peer, 4711)));
+            request
+        };
+        (0..5).map(request).collect::<Vec<_>>()
+    };
+    for (peer, client) in [([10, 0, 0, 2], ADDRESS), ([10, 0, 0, 4], [10, 0, 0, 4])] {
+        for request in requests(peer) {
+            let key = address.key(&Head::from(&request)).unwrap().into_owned();
+            assert_eq!(key, IpAddr::from(client));
+        }
+        assert_eq!(passed(address.clone(), REFUSE, requests(peer)).await, 1);
+    }
+}
+
+/// What one address leaves of an account's ten attempts, if it has three an hour and makes 30.
+async fn remaining_after_30_attempts(address_is_outer: bool) -> u64 {
+    let (by_address, _clock) = limiter(Quota::per_hour(3));
+    let (by_account, _clock) = limiter::<Owner, 1>(Quota::per_hour(10));
+    let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
+    let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
+    let sign_in = || {
+        let mut request = from_address(None);
+        request.extensions_mut().insert(Owner("alice"));
+        request
+    };
+    let inner = Inner::default();
+    let statuses = if address_is_outer {
+        let layers = Stack::new(account, address);
+        inner.behind(&layers).statuses(30, sign_in).await
+    } else {
+        let layers = Stack::new(address, account);
+        inner.behind(&layers).statuses(30, sign_in).await
+    };
+    assert_eq!(statuses[..4], [200, 200, 200, 429]);
+    by_account.peek(&Owner("alice")).remaining()
+}
+
+/// The advice on sign-in: by address outside, by the account inside.
+#[tokio::test]
+async fn one_address_cannot_lock_an_account_out() {
+    assert_eq!(remaining_after_30_attempts(true).await, 7);
+}
+
+// ---- What a rejection says.
+
+/// Case 78.
+#[tokio::test]
+async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
+    let strangers = Arc::new(RateLimiter::new(Quota::per_hour(100)));
+    for (no_key, status) in [
+        (NoKey::LetThrough, 400),
+        (NoKey::Share(strangers.clone()), 400),
+        (NoKey::Refuse(StatusCode::FORBIDDEN), 403),
+    ] {
+        let (limiter, _clock) = limiter::<String, 1>(Quota::per_hour(1));
+        let key = Header::from_static("x-api-key").max_len(36);
+        let layer = RateLimitLayer::new(limiter.clone(), key, no_key);
+        let service = Inner::default().behind(&layer);
+        let response = service.send(from_address(Some(&"a".repeat(37)))).await;
+        assert_eq!(response.status(), status);
+        let reason = response.status().canonical_reason().unwrap();
+        let why = "what the request would be rate limited by is longer than 36 bytes";
+        assert_eq!(*response.body(), format!("{reason}: {why}\n"));
+        assert!(limiter.is_empty());
+    }
+    assert_eq!(strangers.peek(&()).remaining(), 100);
+
+    // Nor does another key stand in for it.
+    let long = from_address(Some(&"a".repeat(257)));
+    let key = Header::from_static("x-api-key");
+    let too_long = Err(Keyless::TooLong { max_len: 256 });
+    let head = Head::from(&long);
+    assert_eq!(key.clone().or(of_peer()).key(&head), too_long);
+    let absent = from_fn(|_| None::<u8>);
+    assert_eq!(
+        key.clone().and(absent).key(&head).err(),
+        Some(Keyless::TooLong { max_len: 256 })
+    );
+    assert_eq!(
+        absent.and(key).key(&head).err(),
+        Some(Keyless::TooLong { max_len: 256 })
+    );
+}
