@@ -149,19 +149,28 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         let buckets = shard.buckets();
         let end = buckets.min(from.saturating_add(SCANNED_AT_ONCE));
         let before = shard.len();
-        for bucket in from..end {
-            // SAFETY: `bucket` is below the number of buckets, which no removal changes, and a full
-            // bucket holds an initialised entry. The shard is borrowed mutably here, and nothing
-            // else refers to the entry: `keep` has returned before it is removed.
-            #[allow(unsafe_code, reason = "a table can only be scanned in parts by bucket")]
-            unsafe {
-                if !shard.is_bucket_full(bucket) {
-                    continue;
-                }
-                let place = shard.bucket(bucket);
-                if !keep(place.as_ref().1.get()) {
-                    let ((key, _), _) = shard.remove(place);
-                    take(key);
+        let mut full = [0; GROUP];
+        for group in (from..end).step_by(GROUP) {
+            // First which buckets are full, without a branch: which ones are cannot be predicted.
+            let mut count = 0;
+            for bucket in group..end.min(group + GROUP) {
+                full[count] = bucket;
+                // SAFETY: `bucket` is below the number of buckets, which no removal changes.
+                #[allow(unsafe_code, reason = "a shard is scanned in parts by bucket")]
+                let is_full = unsafe { shard.is_bucket_full(bucket) };
+                count += usize::from(is_full);
+            }
+            for &bucket in &full[..count] {
+                // SAFETY: the bucket is full, as only those before it were emptied since, so it
+                // holds an initialised entry. The shard is borrowed mutably here, and nothing else
+                // refers to the entry: `keep` has returned before it is removed.
+                #[allow(unsafe_code, reason = "a shard is scanned in parts by bucket")]
+                unsafe {
+                    let place = shard.bucket(bucket);
+                    if !keep(place.as_ref().1.get()) {
+                        let ((key, _), _) = shard.remove(place);
+                        take(key);
+                    }
                 }
             }
         }
@@ -186,6 +195,9 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 
 /// How many buckets are scanned under one lock: some 20 us of work.
 const SCANNED_AT_ONCE: usize = 4_096;
+
+/// How many of them are told apart at a time.
+const GROUP: usize = 64;
 
 /// Whether so few of a shard's buckets are in use that they should be fewer: a quarter of what it
 /// holds before it grows, which is 7/8 of its buckets.
