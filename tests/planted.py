@@ -437,6 +437,22 @@ BUGS = [
         ["table::map::tests::most_keys_are_where_they_are_asked_for"],
     ),
     Bug(
+        "hash: one folded product, so that some seeds heap structured keys up",
+        "src/hash.rs",
+        "use foldhash::{SharedSeed, quality};",
+        "use foldhash::{SharedSeed, fast as quality};",
+        "lib",
+        ["hash::tests::structured_keys_spread_as_under_a_random_function"],
+    ),
+    Bug(
+        "case 46: all limiters of a process have one seed",
+        "src/hash.rs",
+        "RandomState::with_seeds(random(), shared)",
+        "RandomState::with_seeds(0, shared)",
+        "cases_hashing",
+        ["no_two_limiters_hash_alike"],
+    ),
+    Bug(
         "table: keys are hashed in another way than by dashmap",
         "src/table/map.rs",
         "        let mut hasher = self.map.hasher().build_hasher();\n"
