@@ -93,6 +93,7 @@ mod error;
 mod hash;
 mod limiter;
 mod memory;
+mod pad;
 mod policy;
 mod quota;
 #[cfg(feature = "serde")]

@@ -13,6 +13,7 @@ const FLOORS: &[&str] = &[
     "sync",
     "background",
     "hash",
+    "pad",
     "error",
     "quota",
     "clock",
