@@ -3,7 +3,8 @@
 //! # Which variant, and why
 //!
 //! The table takes three parts of one hash: the highest 7 bits are a key's tag, the bits below
-//! them choose its shard, and the lowest bits choose its place in the shard.
+//! them choose its shard, and the lowest bits choose its place in the shard. The per-thread cache of
+//! denied keys takes its set from bit 32 on.
 //!
 //! `foldhash::fast` multiplies an integer key by a secret and folds the product:
 //! `low ^ high` of `(key ^ a) * b`. One product is linear in the key. For keys `i << k` the places
