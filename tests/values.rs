@@ -103,7 +103,8 @@ fn assert_equality<const N: usize>(one: &Decision<N>, other: &Decision<N>, expec
     assert_eq!(one == other, expected, "{one:?}, {other:?}");
     assert_eq!(other == one, expected, "{other:?}, {one:?}");
     assert_eq!(format!("{one:?}") == format!("{other:?}"), expected);
-    assert!(one == one && other == other);
+    let (same_one, same_other) = (*one, *other);
+    assert!(same_one == *one && same_other == *other);
 }
 
 #[test]
