@@ -12,6 +12,10 @@ use crate::bucket::Reading;
 /// For a policy of several quotas the numbers are those of the decision as a whole, and
 /// [`quotas`](Decision::quotas) has each quota's own.
 ///
+/// Two decisions are equal if they tell callers the same: the verdict, the binding quota, and of
+/// each quota the limit, `remaining`, `retry_after` and `reset_after`. When they were made, and of
+/// which key, makes no difference.
+///
 /// ```
 /// use std::time::Duration;
 /// use tollgate::{ManualClock, Quota, RateLimiter};
@@ -124,6 +128,16 @@ impl<const N: usize> Decision<N> {
     }
 }
 
+impl<const N: usize> PartialEq for Decision<N> {
+    fn eq(&self, other: &Decision<N>) -> bool {
+        self.allowed == other.allowed
+            && self.parts == other.parts
+            && self.binding() == other.binding()
+    }
+}
+
+impl<const N: usize> Eq for Decision<N> {}
+
 impl<const N: usize> fmt::Debug for Decision<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decision")
@@ -136,6 +150,14 @@ impl<const N: usize> fmt::Debug for Decision<N> {
 }
 
 /// One quota's part in a [`Decision`].
+///
+/// Two are equal if their limit, `remaining`, `retry_after`, `reset_after` and `is_never` are.
+///
+/// # Caveats
+///
+/// [`available_after`](QuotaDecision::available_after) may differ between equal parts, as it
+/// depends on the rate too. Under one rate it differs by 1 ns at most, and not at all if a unit
+/// takes a whole number of ns.
 #[derive(Clone, Copy)]
 pub struct QuotaDecision {
     reading: Reading,
@@ -227,6 +249,23 @@ impl QuotaDecision {
             .then_with(|| other.limit().cmp(&self.limit()))
     }
 }
+
+impl PartialEq for QuotaDecision {
+    fn eq(&self, other: &QuotaDecision) -> bool {
+        let numbers = |part: &QuotaDecision| {
+            (
+                part.limit(),
+                part.remaining(),
+                part.retry_after(),
+                part.reset_after(),
+                part.is_never(),
+            )
+        };
+        numbers(self) == numbers(other)
+    }
+}
+
+impl Eq for QuotaDecision {}
 
 impl fmt::Debug for QuotaDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

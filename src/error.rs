@@ -3,10 +3,12 @@
 use std::{error, fmt, time::Duration};
 
 use crate::axis::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, Unfit};
+use crate::pad::pad;
 
 /// A quota, or the text of one, that cannot be represented.
 ///
-/// The message names the value that was found and the bound or the form that was expected.
+/// The message names the value that was found and the bound or the form that was expected. Of a
+/// text it names the position too. Positions count characters (`char`s) from 1, not bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -14,6 +16,9 @@ use crate::axis::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, Unfit};
 ///
 /// let refused = Quota::new(0, Duration::from_secs(1), 10).unwrap_err();
 /// assert_eq!(refused.to_string(), "a quota of 0 units never earns one; expected at least 1");
+///
+/// let refused = "5/µs; 5".parse::<Quota>().unwrap_err();
+/// assert!(refused.to_string().starts_with("found \";\" at character 5, expected"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct InvalidQuota(Kind);
@@ -62,6 +67,12 @@ impl error::Error for InvalidQuota {}
 
 impl fmt::Display for InvalidQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pad(f, |out| self.write(out))
+    }
+}
+
+impl InvalidQuota {
+    fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         match &self.0 {
             Kind::Unfit {
                 unfit,
@@ -69,28 +80,28 @@ impl fmt::Display for InvalidQuota {
                 period,
                 burst,
             } => match unfit {
-                Unfit::NoUnits => f.write_str(NO_UNITS),
-                Unfit::NoPeriod => f.write_str(NO_PERIOD),
-                Unfit::NoBurst => f.write_str(NO_BURST),
+                Unfit::NoUnits => out.write_str(NO_UNITS),
+                Unfit::NoPeriod => out.write_str(NO_PERIOD),
+                Unfit::NoBurst => out.write_str(NO_BURST),
                 Unfit::TooFast => write!(
-                    f,
+                    out,
                     "{units} units per {period:?} is too fast; \
                      expected at most {MAX_PER_SECOND} a second"
                 ),
                 Unfit::TooSlow => write!(
-                    f,
+                    out,
                     "{units} units per {period:?} is too slow; \
                      expected one unit in {:?} (484 years) at the slowest",
                     Duration::from_nanos(MAX_NANOS_PER_UNIT)
                 ),
                 Unfit::BurstTooLarge { most } => write!(
-                    f,
+                    out,
                     "a burst of {burst} is too large for {units} units per {period:?}; \
                      expected at most {most}"
                 ),
             },
             Kind::PeriodTooLong { period } => write!(
-                f,
+                out,
                 "a period of {period:?} is too long; expected at most {:?} (584 years)",
                 Duration::from_nanos(u64::MAX)
             ),
@@ -99,13 +110,13 @@ impl fmt::Display for InvalidQuota {
                 at,
                 expected,
             } => {
-                write!(f, "found {found} at character {at}, expected {expected}")
+                write!(out, "found {found} at character {at}, expected {expected}")
             }
             Kind::Quoted { text, at, refused } => {
-                write!(f, "{refused} (in {text:?} at character {at})")
+                write!(out, "{refused} (in {text:?} at character {at})")
             }
             Kind::Count { found, expected } => write!(
-                f,
+                out,
                 "found {found} {} in the policy, expected exactly {expected}",
                 if *found == 1 { "quota" } else { "quotas" }
             ),

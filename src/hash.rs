@@ -1,31 +1,61 @@
 //! The default hasher, and the only file that names its crate.
+//!
+//! # Which variant, and why
+//!
+//! The table takes three parts of one hash: the highest 7 bits are a key's tag, the bits below
+//! them choose its shard, and the lowest bits choose its place in the shard. The per-thread cache of
+//! denied keys takes its set from bit 32 on.
+//!
+//! `foldhash::fast` multiplies an integer key by a secret and folds the product:
+//! `low ^ high` of `(key ^ a) * b`. One product is linear in the key. For keys `i << k` the places
+//! and the shards are therefore close to the multiples of *one* number, a window of the bits of
+//! `b`. If that window is near a fraction with a small denominator, as for one seed in some
+//! hundreds, the multiples coincide: the keys share a few places, or a few shards. No choice of `b`
+//! avoids this for every `k`.
+//!
+//! `foldhash::quality` folds a second product: `fold(hash * constant)`. Each bit of the result
+//! depends on all 64 bits of the first fold, and the fold between the two products is not linear.
+//! Structured keys then spread as under a random function: `tests` compares the two over many
+//! seeds.
 
 use std::{
     hash::{self, BuildHasher, Hasher},
     sync::OnceLock,
 };
 
-use foldhash::{SharedSeed, fast};
+use foldhash::{SharedSeed, quality};
 
 /// The default hash builder of a [`RateLimiter`](crate::RateLimiter): fast, and seeded at random
 /// for each limiter.
 ///
-/// Keys come from strangers. A hasher with a fixed seed lets them send keys that all collide and
-/// turn every check into a scan; with a seed that they cannot know or observe they would have to
-/// guess. It is not a cryptographic hash. For one that is held to be proof even against somebody
-/// who can measure single lookups, give the builder a
-/// [`std::hash::RandomState`](std::collections::hash_map::RandomState) instead.
+/// Clients choose keys. With a hasher whose seed is fixed, a client can send keys that all collide,
+/// and every check becomes a scan. This hasher takes its seeds from the operating system, so a
+/// client that cannot observe them has to guess. Keys with a structure spread as under a random
+/// function: sequences, multiples, addresses, numbers with leading zeros.
+///
+/// # Caveats
+///
+/// It is not a cryptographic hash. A client that can measure single lookups may learn about the
+/// seeds. Against such clients, give the builder a
+/// [`std::hash::RandomState`](std::collections::hash_map::RandomState).
 #[derive(Clone)]
-pub struct RandomState(fast::SeedableRandomState);
+pub struct RandomState(quality::SeedableRandomState);
 
 impl Default for RandomState {
-    /// foldhash would seed itself from addresses and the time; this seeds it from the operating
-    /// system's randomness, by way of the standard library.
+    /// foldhash would seed itself from addresses and the time. This takes the randomness of the
+    /// operating system, by way of the standard library.
     fn default() -> RandomState {
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
         let random = || hash::RandomState::new().hash_one(0);
         let shared = SHARED.get_or_init(|| SharedSeed::from_u64(random()));
-        RandomState(fast::SeedableRandomState::with_seed(random(), shared))
+        RandomState::with_seeds(random(), shared)
+    }
+}
+
+impl RandomState {
+    /// The limiter's own seed, and the one that all limiters of the process share.
+    fn with_seeds(own: u64, shared: &'static SharedSeed) -> RandomState {
+        RandomState(quality::SeedableRandomState::with_seed(own, shared))
     }
 }
 
@@ -47,7 +77,7 @@ impl std::fmt::Debug for RandomState {
 
 /// The hasher of [`RandomState`].
 #[derive(Clone)]
-pub struct SeededHasher(fast::FoldHasher<'static>);
+pub struct SeededHasher(quality::FoldHasher<'static>);
 
 /// Passes each width on as it is: the fast path of the hasher is in its integers.
 macro_rules! pass_on {
@@ -83,3 +113,6 @@ impl std::fmt::Debug for SeededHasher {
         f.debug_struct("SeededHasher").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

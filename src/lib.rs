@@ -93,6 +93,7 @@ mod hash;
 mod limiter;
 mod maintenance;
 mod memory;
+mod pad;
 mod policy;
 mod quota;
 #[cfg(feature = "serde")]

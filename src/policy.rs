@@ -1,10 +1,16 @@
 //! Several quotas as one decision.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    time::Duration,
+};
 
 use crate::bucket::{Bucket, Reading};
 use crate::decision::Decision;
 use crate::error::{InvalidQuota, Kind};
+use crate::pad::pad;
 use crate::quota::{Quota, parse_list};
 
 /// One to several quotas that a key must meet together.
@@ -188,6 +194,13 @@ impl<const N: usize> PartialEq for Policy<N> {
 
 impl<const N: usize> Eq for Policy<N> {}
 
+/// Hashes what `==` compares: the quotas, in order.
+impl<const N: usize> Hash for Policy<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.quotas.hash(state);
+    }
+}
+
 impl<const N: usize> fmt::Debug for Policy<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Policy").field(&self.quotas).finish()
@@ -196,11 +209,13 @@ impl<const N: usize> fmt::Debug for Policy<N> {
 
 impl<const N: usize> fmt::Display for Policy<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, quota) in self.quotas.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{quota}")?;
-        }
-        Ok(())
+        pad(f, |out| {
+            for (index, quota) in self.quotas.iter().enumerate() {
+                let separator = if index == 0 { "" } else { "; " };
+                write!(out, "{separator}{quota}")?;
+            }
+            Ok(())
+        })
     }
 }
 

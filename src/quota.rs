@@ -31,7 +31,8 @@ pub(crate) use text::parse_list;
 /// `UNITS "/" [COUNT] PERIOD ["burst" BURST]`, with `per` allowed for `/`, and the burst equal to
 /// the units when left out. Periods are `nanosecond`, `microsecond`, `millisecond`, `second`,
 /// `minute`, `hour`, `day` and `week`, in the plural too, or `ns`, `us`, `µs`, `ms`, `s`, `sec`,
-/// `m`, `min`, `h`, `hr`, `d`, `w`. Letters may be of either case, numbers may hold `_`.
+/// `m`, `min`, `h`, `hr`, `d`, `w`. Letters may be of either case, numbers may hold `_`. Letters
+/// that only look like these are refused, such as the Kelvin sign for `k`.
 ///
 /// ```
 /// use tollgate::Quota;

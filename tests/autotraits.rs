@@ -76,7 +76,7 @@ fn a_limiter_is_not_cloned() {
 #[test]
 fn values_are_copied_and_compared() {
     fn is_value<T: Copy + Eq + Display + FromStr<Err = InvalidQuota>>() {}
-    fn is_copy<T: Copy>() {}
+    fn is_answer<T: Copy + Eq>() {}
     fn is_error<T: Error + Clone + Eq>() {}
     fn is_default<T: Default>() {}
     fn is_hash<T: Hash>() {}
@@ -85,15 +85,17 @@ fn values_are_copied_and_compared() {
     is_value::<Quota>();
     is_value::<Policy>();
     is_value::<Policy<4>>();
-    is_copy::<Decision>();
-    is_copy::<Decision<4>>();
-    is_copy::<QuotaDecision>();
+    is_answer::<Decision>();
+    is_answer::<Decision<4>>();
+    is_answer::<QuotaDecision>();
     is_error::<InvalidQuota>();
     is_default::<Quota>();
     is_default::<Policy>();
     is_default::<Clock>();
     is_default::<ManualClock>();
     is_hash::<Quota>();
+    is_hash::<Policy>();
+    is_hash::<Policy<4>>();
     makes::<RandomState, SeededHasher>();
     is_clock::<Clock>();
     is_clock::<ManualClock>();

@@ -406,6 +406,54 @@ impl Hasher for Itself {
     }
 }
 
+/// Hashes a number as itself, moved up by some bits.
+#[derive(Clone, Default)]
+struct MovedUp<const BITS: u32>(u64);
+
+impl<const BITS: u32> Hasher for MovedUp<BITS> {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number << BITS;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// How often keys are compared and hashed while 128 of them, which differ in 7 bits of their
+/// hashes from `BITS` on, are stored.
+fn compared_and_hashed<const BITS: u32>() -> (u64, u64) {
+    let limiter: RateLimiter<Stored, 1, BuildHasherDefault<MovedUp<BITS>>> =
+        RateLimiter::builder(Quota::per_second(1).burst(5))
+            .clock(Time::new().clock)
+            .hasher(BuildHasherDefault::default())
+            .sweep_by_hand()
+            .build();
+    let before = (calls(Call::Eq), calls(Call::Hash));
+    for key in 0..128 {
+        assert!(limiter.allow(&Asked(key)));
+    }
+    assert_eq!(limiter.len(), 128);
+    (calls(Call::Eq) - before.0, calls(Call::Hash) - before.1)
+}
+
+/// `Builder::hasher` names the bits of a hash that choose a key's tag, shard and place.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn tag_shard_and_place_of_a_key_are_the_bits_that_the_builder_names() {
+    let (by_tag, by_shard) = (compared_and_hashed::<57>(), compared_and_hashed::<49>());
+    let (by_place, by_none) = (compared_and_hashed::<0>(), compared_and_hashed::<32>());
+    // Unlike tags: no two keys are compared. One key in each shard: nor are they moved.
+    assert_eq!((by_tag.0, by_shard.0), (0, 0));
+    assert!(by_tag.1 > by_shard.1, "{by_tag:?}, {by_shard:?}");
+    assert_eq!(by_shard.1 % 128, 0, "{by_shard:?}");
+    // Like tags in one shard: compared with those nearby, or with all.
+    assert!(by_none.0 > 128 * 127 / 2 - 1, "{by_none:?}");
+    assert!(by_place.0 < by_none.0 / 3, "{by_place:?}, {by_none:?}");
+}
+
 /// A swept key's `Drop` may panic: the sweep ends there, and the next one goes on.
 #[test]
 fn a_key_that_panics_when_it_is_swept_is_forgotten_all_the_same() {

@@ -462,6 +462,8 @@ async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
             let decision = refusal.decision().map(|decision| decision.remaining());
             let violated: Vec<&str> = refusal.violated().collect();
             assert_eq!(refusal.keyless().is_some(), decision.is_none());
+            let padded = format!("{:*>60}", refusal.to_string());
+            assert_eq!(format!("{refusal:*>60}"), padded);
             let path = refusal.request().path();
             let text = format!(
                 "{refusal}: {decision:?} {} {violated:?} {path}",

@@ -137,6 +137,7 @@ where
         Ok(value) => {
             let printed = value.to_string();
             assert_eq!(Ok(&value), printed.parse().as_ref(), "{text:?}");
+            assert!(text.chars().all(is_of_the_grammar), "{text:?}");
             Some(value)
         }
         Err(refused) => {
@@ -144,9 +145,31 @@ where
             assert!(message.chars().count() < 400, "{message:?}");
             assert!(!message.contains(char::is_control), "{message:?}");
             assert!(explains(&message, text), "{message:?} on {text:?}");
+            assert!(!quotes_blanks_at_its_end(&message), "{message:?}");
             None
         }
     }
+}
+
+/// Whether a text that means something may hold `c`. Of what is not ASCII these are blanks, and the
+/// micro sign as it is, as the Greek letter, and as the upper case of both.
+fn is_of_the_grammar(c: char) -> bool {
+    let is_mark = matches!(c, '/' | ';' | '_');
+    let is_micro = matches!(c, '\u{b5}' | '\u{3bc}' | '\u{39c}');
+    c.is_ascii_alphanumeric() || c.is_whitespace() || is_mark || is_micro
+}
+
+/// Whether the text that a message quotes ends in a blank, before `…` or the quotation mark.
+fn quotes_blanks_at_its_end(message: &str) -> bool {
+    let Some((before, _)) = message.rsplit_once("\" at character ") else {
+        return false;
+    };
+    // What is not printable, as most blanks are, is shown escaped.
+    let end = before.trim_end_matches('…');
+    end.ends_with(char::is_whitespace)
+        || ["\\t", "\\n", "\\r"]
+            .iter()
+            .any(|blank| end.ends_with(blank))
 }
 
 /// Whether an error's message says what was found and where; characters count from 1.

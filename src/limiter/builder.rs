@@ -63,7 +63,31 @@ impl<K, const N: usize, S> Builder<K, N, S> {
         self
     }
 
-    /// Hashes keys with `hasher`, which should be seeded at random if keys come from strangers.
+    /// Hashes keys with `hasher`. Default: [`RandomState`].
+    ///
+    /// If clients choose the keys, seed it at random. Otherwise a client can send keys that all
+    /// collide.
+    ///
+    /// # Which bits matter
+    ///
+    /// The limiter takes these parts of the 64-bit hash of a key, and each must vary with the key:
+    ///
+    /// - the highest 7 bits, 57 to 63, are a tag. A lookup compares whole keys only if the tags are
+    ///   equal;
+    /// - the bits below choose the [shard](Builder::shards): bits 49 to 56 for 256 shards;
+    /// - the lowest bits choose the place within the shard;
+    /// - bits 32 to 63 are a tag in each thread's cache of denied keys, and bits 32 to 40 choose the
+    ///   four entries that a key may take there.
+    ///
+    /// (On a machine of 32 bits the tag and the shard are taken from the low half of the hash.)
+    ///
+    /// # Caveats
+    ///
+    /// A hasher that returns an integer key unchanged is not fit for use. It gives all keys below
+    /// 2^49 the same tag and the same shard. Then all threads wait for one lock, and whenever that
+    /// shard grows one check moves all the keys. Keys below 2^32 share four entries of the cache of
+    /// denied keys. Keys that are multiples of a large power of two also share one place, and each
+    /// lookup compares them one by one.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, N, T> {
         let Builder {
             policy,

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use super::{DAY, HOUR, MINUTE, Quota, SECOND};
 use crate::error::{InvalidQuota, Kind};
+use crate::pad::pad;
 
 /// Every period that can be written, longest first: its length in ns, the name that `Display`
 /// uses, and what `FromStr` takes for it besides that name and its plural.
@@ -14,22 +15,24 @@ const PERIODS: [(u64, &str, &[&str]); 8] = [
     (MINUTE, "minute", &["m", "min", "mins"]),
     (SECOND, "second", &["s", "sec", "secs"]),
     (1_000_000, "millisecond", &["ms", "msec", "msecs"]),
-    // Both the micro sign and the Greek letter.
+    // The micro sign, the Greek letter mu, and the capital that is the upper case of both.
     (
         1_000,
         "microsecond",
-        &["us", "\u{b5}s", "\u{3bc}s", "usec", "usecs"],
+        &["us", "\u{b5}s", "\u{3bc}s", "\u{39c}s", "usec", "usecs"],
     ),
     (1, "nanosecond", &["ns", "nsec", "nsecs"]),
 ];
 
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.units, PeriodName(self.period))?;
-        if self.burst != self.units {
-            write!(f, " burst {}", self.burst)?;
-        }
-        Ok(())
+        pad(f, |out| {
+            write!(out, "{}/{}", self.units, PeriodName(self.period))?;
+            if self.burst != self.units {
+                write!(out, " burst {}", self.burst)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -139,7 +142,8 @@ impl<'a> Cursor<'a> {
         }
 
         Quota::new(units, Duration::from_nanos(period), burst).map_err(|refused| {
-            let text = excerpt(&self.text[start..self.at]);
+            // Without the blanks that the look for "burst" has skipped.
+            let text = excerpt(self.text[start..self.at].trim_end());
             Kind::Quoted {
                 text,
                 at: position(self.text, start),
@@ -154,7 +158,8 @@ impl<'a> Cursor<'a> {
         let Token::Word(word) = self.token() else {
             return None;
         };
-        let lower = word.to_lowercase();
+        // Not `to_lowercase`: it makes a plain k of the Kelvin sign, U+212A.
+        let lower = word.to_ascii_lowercase();
         let singular = lower.strip_suffix('s').unwrap_or(&lower);
         let (nanos, ..) = PERIODS
             .iter()
@@ -219,7 +224,7 @@ fn position(text: &str, at: usize) -> usize {
 }
 
 /// The beginning of what was found, so that a message stays a line: as much as is written in 40
-/// characters, with what is not printable escaped.
+/// characters, with what is not printable escaped, and no blanks at its end.
 fn excerpt(text: &str) -> String {
     let mut width = 0;
     let beyond = |c: char| {
@@ -227,7 +232,7 @@ fn excerpt(text: &str) -> String {
         width > 40
     };
     match text.find(beyond) {
-        Some(end) => format!("{}…", &text[..end]),
+        Some(end) => format!("{}…", text[..end].trim_end()),
         None => text.to_owned(),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{error, fmt};
 
+use crate::pad::pad;
+
 /// A setting that was refused when a layer, or what finds its key, was set up.
 ///
 /// The message names the value that was found and what was expected.
@@ -45,6 +47,8 @@ impl fmt::Display for InvalidSetting {
             setting,
             expected,
         } = self;
-        write!(f, "found {found:?} as {setting}, expected {expected}")
+        pad(f, |out| {
+            write!(out, "found {found:?} as {setting}, expected {expected}")
+        })
     }
 }

@@ -18,7 +18,7 @@ static IETF_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// A version of the IETF's fields for rate limits, which is not a standard yet: each draft changes
 /// what they mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IetfDraft {
     /// draft-ietf-httpapi-ratelimit-headers-11, of May 2026.

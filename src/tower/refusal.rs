@@ -157,7 +157,7 @@ impl<const N: usize> Refusal<'_, N> {
 
 impl<const N: usize> fmt::Display for Refusal<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text())
+        f.pad(&self.text())
     }
 }
 

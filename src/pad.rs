@@ -1,0 +1,16 @@
+//! Width, alignment, fill and precision for what `Display` writes in several pieces.
+
+use std::fmt::{self, Formatter, Write};
+
+/// Writes as [`Formatter::pad`] does. It allocates only if a width or a precision is asked for.
+pub(crate) fn pad(
+    f: &mut Formatter<'_>,
+    write: impl Fn(&mut dyn Write) -> fmt::Result,
+) -> fmt::Result {
+    if f.width().is_none() && f.precision().is_none() {
+        return write(f);
+    }
+    let mut text = String::new();
+    write(&mut text)?;
+    f.pad(&text)
+}
