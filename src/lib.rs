@@ -13,9 +13,9 @@
 //! # Limits
 //!
 //! State is in memory, in one process: two processes limit each on their own, and a restart forgets
-//! every key. Memory grows with the keys in debt, without a bound. A limiter owns a thread that
-//! sleeps nearly always, unless it is [swept by hand](Builder::sweep_by_hand). It answers at once
-//! and does not queue.
+//! every key. Memory grows with the keys in debt, without a bound. One thread sweeps all limiters of
+//! the process ([more](RateLimiter#threads)), unless they are
+//! [swept by hand](Builder::sweep_by_hand). A limiter answers at once and does not queue.
 //!
 //! # Guarantees
 //!
@@ -25,7 +25,7 @@
 //! several quotas, every bucket must hold them, and each is spent from or none.
 //!
 //! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads and
-//!   sweeps do, and a clock that stands still or steps back ([within 1 ms](Clock#caveats)). Where
+//!   sweeps do, and whether the clock stands still or steps back ([caveats](Clock#caveats)). Where
 //!   a unit does not take a whole number of ns, that is of a stretch of t + 1 ns.
 //! - Where a unit takes a whole number of ns (100 a minute, 60 an hour), each decision is exactly
 //!   the rational model's. Where it does not (7 a minute), each is the model's less than 1 ns

@@ -45,36 +45,58 @@ use crate::table::Table;
 ///   forgets every key: each starts again with a full bucket.
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until
 ///   its bucket is full and swept. There is no bound on their number.
-/// - **Copies of refused keys.** Each thread that refuses keys keeps copies of up to 2,048 of them
-///   a limiter, for up to 64 limiters: 48 KiB each for `u64`. A key longer than 128 bytes is not
-///   copied, as far as its length can be seen: a `str` is as long as it is, and what a `String` or
-///   a struct owns is not counted. So ask a `RateLimiter<String>` with a `&str`. A thread drops its
-///   copies when it drops the limiter, when it ends, and, of limiters dropped elsewhere, when it
-///   begins to remember for another. A `Drop` that panics as a thread ends aborts the process.
-/// - **A thread.** Unless sweeping is [by hand](Builder::sweep_by_hand), a limiter owns a thread
-///   that sleeps nearly always.
+/// - **Copies of denied keys.** Each thread that denies keys keeps copies of up to 2,048 of them
+///   for each limiter, for up to 64 limiters: 48 KiB each for `u64`. A key of more than 128 bytes,
+///   by `size_of_val`, is not copied. That does not count what a `String` or a struct owns, so
+///   check a `RateLimiter<String>` with a `&str`. A thread drops its copies when it drops the
+///   limiter, when it ends, and, of limiters dropped elsewhere, when it begins to keep copies for
+///   another. A `Drop` that panics as a thread ends aborts the process.
+///
+/// # Threads
+///
+/// One thread, named `tollgate`, sweeps all limiters of the process and refreshes all coarse
+/// clocks. The first of them starts it, and it ends with the last. Limiters that are
+/// [swept by hand](Builder::sweep_by_hand) need none.
+///
+/// - It sweeps in slices of some thousand keys, and takes the limiters by turns. An empty limiter
+///   costs it next to nothing, and 2,000 limiters one thread: but each takes 39 KB of shards
+///   ([fewer](Builder::shards) if set), so one limiter with the tenant in the key is better than
+///   one for each tenant.
+/// - **The key's own code.** `Drop` of swept keys and `Hash` of stored ones run on this thread. If
+///   they block, no limiter is swept meanwhile. If they panic, the sweep goes on with the next.
+/// - **Dropping a limiter** waits for no sweep. It drops the keys, unless a slice of a sweep of
+///   this limiter is under way, after which that thread drops them.
+/// - **Signals.** The thread has the signal mask of the thread that started it, so the system may
+///   run signal handlers on it. A program that wants signals on one thread alone blocks them
+///   before it builds its first limiter, and unblocks them there.
+/// - **Fork.** A forked child has no such thread. It starts one of its own for the limiters and
+///   clocks that it builds. The limiters that it inherits can be used and dropped, but are not
+///   swept, and a lock that another thread held at the instant of the fork stays locked for ever.
+///   So build limiters after the fork. (A coarse clock that it inherits goes on.)
 ///
 /// # Consistency
 ///
 /// Concurrent checks of a key happen one after the other: each decision is the model's at some
-/// instant between the call and its return. In particular no two threads pass on one unit, and
-/// nobody is refused while the unit is there.
+/// instant between the call and its return. No two threads pass on one unit, and no check is
+/// denied while its units are there.
 ///
-/// More precisely, a check takes the key's shard of the table exclusively, reads the clock and
-/// decides. A thread that finds a key without a unit remembers what it saw, and refuses the key
-/// again without asking the table until a unit is earned: nothing can change such a bucket but
-/// [`forget`](RateLimiter::forget), and that ends what threads remember.
+/// More precisely, a check locks the key's shard of the table exclusively, reads the clock and
+/// decides. [`peek`](RateLimiter::peek) does the same: readers that share the lock could keep all
+/// checks out. A thread that finds a key without a unit caches what it saw, and denies the key
+/// again without the table until a unit is earned: nothing can change such a bucket but
+/// [`forget`](RateLimiter::forget), and that invalidates the caches.
 ///
-/// On a [coarse clock](crate::Clock::coarse) that is the model's on a time that lags.
+/// On a [coarse clock](crate::Clock::coarse) decisions are the model's on a time that lags.
 ///
-/// The key's `Hash` and `Eq` may run under that lock, and its `Drop` does when it is swept. They
-/// must not call the limiter, except [`len`](RateLimiter::len) and
-/// [`is_empty`](RateLimiter::is_empty). If they panic, the panic reaches the caller and nothing has
-/// been spent. `ToOwned` runs under no lock: when a key is first stored and when a thread copies
-/// one that it has refused (a panic then takes the place of the denial), and for each check of a
-/// key of at most 32 bytes that needs no dropping. One loss is possible: should the `Hash` of a
-/// stored key panic while its shard of the table is tidied to make room, keys of that shard may be
-/// forgotten with their debt, and [`len`](RateLimiter::len) stay too high by as many.
+/// The key's `Hash` and `Eq` may run under that lock. They must not call the limiter, except
+/// [`len`](RateLimiter::len) and [`is_empty`](RateLimiter::is_empty). If they panic, the panic
+/// propagates and no units are spent. `ToOwned` and `Drop` run under no lock. `ToOwned` runs when a
+/// key is first stored, when a thread copies a denied one (a panic then replaces the denial), and
+/// for each check of a key of at most 32 bytes that needs no dropping.
+///
+/// One loss is possible. If the `Hash` of a stored key panics while its shard rehashes in place,
+/// keys of that shard may be lost with their debt, and [`len`](RateLimiter::len) stays too high by
+/// as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
     /// Dropped first: then the keys are dropped by the thread that drops the limiter, unless a
     /// slice of a sweep is under way, which drops them when it ends.

@@ -85,11 +85,10 @@ impl Registration {
         delay: Duration,
         job: impl FnMut() -> Next + Send + 'static,
     ) -> io::Result<Registration> {
-        let queue = queue();
+        let (queue, of_thread) = (queue(), queue());
         let mut state = queue.state.lock();
         if !state.has_thread {
-            let queue = queue.clone();
-            spawn("tollgate", move || queue.run())?;
+            spawn("tollgate", move || of_thread.run())?;
             state.has_thread = true;
         }
         let number = state.next;

@@ -196,6 +196,35 @@ fn no_file_names_the_wall_clock() {
     }
 }
 
+/// A shared lock of a shard would let threads that read keep all others out.
+#[test]
+fn a_shard_is_locked_in_one_file() {
+    for Source { name, code } in sources() {
+        let is_at_home = name == "table/lock.rs" || !name.starts_with("table");
+        for lock in [
+            ".read()",
+            ".write()",
+            ".try_read()",
+            ".try_write()",
+            "RwLock",
+        ] {
+            assert!(is_at_home || !code.contains(lock), "{name} has {lock}");
+        }
+        // Those of dashmap's own methods that lock would do it in its way.
+        for method in [
+            "self.map.get",
+            "self.map.entry",
+            "self.map.retain",
+            "self.map.remove",
+        ] {
+            assert!(
+                name != "table/map.rs" || !code.contains(method),
+                "{name} has {method}"
+            );
+        }
+    }
+}
+
 /// A home is a file, or a directory with all that is in it.
 fn is_home(home: &str, file: &str) -> bool {
     file == home || (home.ends_with('/') && file.starts_with(home))

@@ -107,24 +107,23 @@ impl<K, const N: usize, S> Builder<K, N, S> {
         }
     }
 
-    /// Splits the table into `shards`, rounded up to a power of two between 2 and 65,536; 256 if
-    /// not said. Each takes 136 bytes, and threads wait for each other within one.
+    /// Splits the table into `shards`, rounded up to a power of two from 2 to 65,536. Default: 256.
+    /// Each takes 152 bytes on a 64-bit machine, and threads wait for each other within one.
     pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {
         self.shards = shards.clamp(2, 65_536).next_power_of_two();
         self
     }
 
-    /// Sweeps at this interval of real time, of 1 ms at the least.
+    /// Sweeps at this interval of real time, at least 1 ms.
     ///
-    /// If not said it is half the time in which an empty bucket fills, at least a second and at
-    /// most five minutes.
+    /// Default: half the time in which an empty bucket fills, at least 1 s and at most 5 minutes.
     pub fn sweep_every(mut self, interval: Duration) -> Builder<K, N, S> {
         self.schedule = Schedule::Every(interval);
         self
     }
 
-    /// Never sweeps by itself and starts no thread: [`RateLimiter::sweep`] must be called now and
-    /// then, or every key ever allowed stays in memory.
+    /// Never sweeps by itself and needs no [thread](RateLimiter#threads): call
+    /// [`RateLimiter::sweep`] now and then, or every key ever allowed stays in memory.
     pub fn sweep_by_hand(mut self) -> Builder<K, N, S> {
         self.schedule = Schedule::ByHand;
         self
@@ -136,7 +135,8 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Makes the limiter, and starts its sweeping thread unless it is swept by hand.
+    /// Makes the limiter, and has the [maintenance thread](RateLimiter#threads) sweep it unless it
+    /// is swept by hand.
     ///
     /// # Panics
     ///
@@ -153,7 +153,7 @@ where
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the sweeping thread.
+    /// If the operating system refuses the thread.
     pub fn try_build(self) -> io::Result<RateLimiter<K, N, S>> {
         let core = Arc::new(Core {
             policy: self.policy,
