@@ -177,19 +177,98 @@ BUGS = [
     ),
     Bug(
         "law 9: a clock that steps back is believed",
-        "src/clock.rs",
-        "let now = elapsed.min(HORIZON).max(reached);\n        if now - reached > self.lag {",
-        "let now = elapsed.min(HORIZON);\n        if now.saturating_sub(reached) > self.lag {",
+        "src/clock/timer.rs",
+        'if time.wrapping_sub(high_water) <= self.lag {',
+        'if time.wrapping_sub(high_water) <= self.lag || time < high_water {',
         "properties",
         ["law_9_time_that_steps_back_stands_still_or_counts_on"],
     ),
     Bug(
         "law 9: a step back is noticed only if it is a long one",
-        "src/clock.rs",
-        "const MANUAL_LAG: u64 = if cfg!(tollgate_loom) { MACHINE_LAG } else { 0 };",
-        "const MANUAL_LAG: u64 = MACHINE_LAG;",
+        "src/clock/timer.rs",
+        'const EXACT_LAG: u64 = if cfg!(tollgate_loom) { SYSTEM_LAG } else { 0 };',
+        'const EXACT_LAG: u64 = SYSTEM_LAG;',
         "properties",
         ["law_9_time_that_steps_back_stands_still_or_counts_on"],
+    ),
+    Bug(
+        "case 51: after a long step back time stands still for as long",
+        "src/clock/timer.rs",
+        'pub(crate) const STEP_TOLERANCE: u64 = 1_000_000_000;',
+        'pub(crate) const STEP_TOLERANCE: u64 = u64::MAX;',
+        "cases_time",
+        ["after_a_long_step_back_no_key_waits_longer_than_its_debt", "a_clock_that_steps_back_again_and_again_is_counted_on_from"],
+    ),
+    Bug(
+        "law 9: time counts on from a step back of less than 1 s",
+        "src/clock/timer.rs",
+        'pub(crate) const STEP_TOLERANCE: u64 = 1_000_000_000;',
+        'pub(crate) const STEP_TOLERANCE: u64 = 0;',
+        "cases_time",
+        ["after_a_step_back_time_stands_still_until_the_clock_has_caught_up"],
+    ),
+    Bug(
+        "clock: a thread that stalls before it compares is taken for a step back",
+        "src/clock/timer.rs",
+        (
+            '            let high_water = self.high_water.load(Ordering::Acquire);\n'
+            '            let shift = self.shift.load(Ordering::Acquire);\n'
+            '            let reading = self.clock.nanos();\n'
+        ),
+        (
+            '            let shift = self.shift.load(Ordering::Acquire);\n'
+            '            let reading = self.clock.nanos();\n'
+            '            let high_water = self.high_water.load(Ordering::Acquire);\n'
+        ),
+        "models",
+        ["a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back"],
+    ),
+    Bug(
+        "clock: the reading that confirms a step back is not ordered after the published time",
+        "src/clock/timer.rs",
+        (
+            '            let high_water = self.high_water.load(Ordering::Acquire);\n'
+            '            let shift = self.shift.load(Ordering::Acquire);\n'
+            '            let reading'
+        ),
+        (
+            '            let high_water = self.high_water.load(Ordering::Relaxed);\n'
+            '            let shift = self.shift.load(Ordering::Acquire);\n'
+            '            let reading'
+        ),
+        "models",
+        ["a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back"],
+    ),
+    Bug(
+        "clock: each thread that sees a step back counts on from it again",
+        "src/clock/timer.rs",
+        (
+            '            let exchange = self.shift.compare_exchange(\n'
+            '                shift,\n'
+            '                raised,\n'
+        ),
+        (
+            '            let exchange = self.shift.compare_exchange(\n'
+            '                self.shift.load(Ordering::Acquire),\n'
+            '                raised.wrapping_sub(shift).wrapping_add(self.shift.load(Ordering::Acquire)),\n'
+        ),
+        "models",
+        ["a_long_step_back_is_counted_on_from_once"],
+    ),
+    Bug(
+        "clock: a raised shift is added to a reading from before the step",
+        "src/clock/timer.rs",
+        (
+            '        let shift = self.shift.load(Ordering::Acquire);\n'
+            '        let time = self.clock.nanos().wrapping_add(shift);\n'
+        ),
+        (
+            '        let reading = self.clock.nanos();\n'
+            '        let shift = self.shift.load(Ordering::Acquire);\n'
+            '        let time = reading.wrapping_add(shift);\n'
+        ),
+        "models",
+        ["a_long_step_back_is_counted_on_from_once"],
     ),
     Bug(
         "law 9: every check lets a step pass",
@@ -203,12 +282,20 @@ BUGS = [
         ["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
     ),
     Bug(
-        "time: a coarse clock counts what has passed anew each time that it is told",
-        "src/clock.rs",
-        "told.fetch_max(clock.delta_as_nanos(start, clock.raw()), Ordering::Relaxed);",
-        "told.fetch_add(clock.delta_as_nanos(start, clock.raw()), Ordering::Relaxed);",
+        "time: a coarse clock counts what has passed anew at each refresh",
+        "src/clock/coarse.rs",
+        'self.cached.fetch_max(self.timer.now(), Ordering::Relaxed);',
+        'self.cached.fetch_add(self.timer.now(), Ordering::Relaxed);',
         "cases_time",
         ["a_coarse_clock_hands_out_nothing_early_and_all_in_the_end"],
+    ),
+    Bug(
+        "time: a coarse clock stands still while its thread is held up",
+        "src/clock/coarse.rs",
+        'if readings.is_ok_and(|readings| readings.is_multiple_of(CHECK_ONE_IN)) {',
+        'if readings.is_err() {',
+        "maintenance",
+        ["a_coarse_clock_goes_on_while_the_thread_is_held_up"],
     ),
     Bug(
         "law 10: a request above the burst is multiplied out",
@@ -316,14 +403,71 @@ BUGS = [
     Bug(
         "sweep: full is decided under one lock and forgotten under the next",
         "src/limiter.rs",
-        "        let forgotten = self.table.retain(|words| is_stopped() || !is_full(words));",
-        "        let all_full = std::cell::Cell::new(true);\n"
-        "        self.table.retain(|words| {\n"
-        "            all_full.set(all_full.get() && is_full(words));\n"
-        "            true\n        });\n"
-        "        let forgotten = self.table.retain(|_| !all_full.get());",
+        (
+            '        let slice = self\n'
+            '            .table\n'
+            '            .remove_some(&mut sweep.cursor, |words| !is_full(words));\n'
+        ),
+        (
+            '        let all_full = std::cell::Cell::new(true);\n'
+            '        let look = |words: &[u64; N]| {\n'
+            '            all_full.set(all_full.get() && is_full(words));\n'
+            '            true\n'
+            '        };\n'
+            '        let mut ahead = crate::table::Cursor::default();\n'
+            '        while self.table.remove_some(&mut ahead, look).is_some() {}\n'
+            '        let slice = self.table.remove_some(&mut sweep.cursor, |_| !all_full.get());\n'
+        ),
         "models",
         ["a_sweep_that_is_late_forgets_no_debt"],
+    ),
+    Bug(
+        "sweep: the Drop of a key runs under the lock of its shard",
+        "src/table.rs",
+        'slice.keys.push(key);',
+        'drop(key);',
+        "maintenance",
+        ["a_swept_key_may_check_its_limiter"],
+    ),
+    Bug(
+        "peek: readers share the lock of a shard, and keep checks out",
+        "src/table/map.rs",
+        (
+            '        let shard = lock_shard(&self.map.shards()[self.reach(hash)]);\n'
+            '        let stored = shard.get(hash'
+        ),
+        (
+            '        let shard = self.map.shards()[self.reach(hash)].read();\n'
+            '        let stored = shard.get(hash'
+        ),
+        "maintenance",
+        ["no_two_threads_are_in_one_shard_to_look"],
+    ),
+    Bug(
+        "case 29: tombstones are taken for room that a shard does not have",
+        "src/table/map.rs",
+        '            is_sparse: is_sparse(shard.len(), buckets),',
+        '            is_sparse: is_sparse(shard.len(), shard.capacity()),',
+        "memory",
+        ["each_shard_shrinks_by_its_own_size"],
+    ),
+    Bug(
+        "forget: a key is counted as gone only when its shard is released",
+        "src/table.rs",
+        (
+            '        let removed = self.map.remove(key, || {\n'
+            '            before();\n'
+            '            self.dropped.fetch_add(1, Ordering::Release);\n'
+            '        });\n'
+        ),
+        (
+            '        let removed = self.map.remove(key, before);\n'
+            '        if removed.is_some() {\n'
+            '            self.dropped.fetch_add(1, Ordering::Release);\n'
+            '        }\n'
+        ),
+        "models",
+        ["a_key_that_is_forgotten_and_stored_again_counts_once"],
     ),
     Bug(
         "sweep: the thread forgets keys in debt",
@@ -421,18 +565,29 @@ BUGS = [
     Bug(
         "table: keys are asked for where they were before the table grew",
         "src/table/map.rs",
-        "            self.outlines[index].update(shard.data_end(), shard.buckets());\n",
-        "            if shard.buckets() < 9 {\n"
-        "                self.outlines[index].update(shard.data_end(), shard.buckets());\n"
-        "            }\n",
+        (
+            '            shard.reserve(1, hash_of);\n'
+            '            self.outlines[index].update(shard.data_end(), shard.buckets());\n'
+        ),
+        (
+            '            shard.reserve(1, hash_of);\n'
+            '            if shard.buckets() < 9 {\n'
+            '                self.outlines[index].update(shard.data_end(), shard.buckets());\n'
+            '            }\n'
+        ),
         "lib",
         ["table::map::tests::most_keys_are_where_they_are_asked_for"],
     ),
     Bug(
         "table: keys are asked for where they were before the table shrank",
         "src/table/map.rs",
-        "            outline.update(shard.data_end(), shard.buckets());\n",
-        "",
+        (
+            '            shard.shrink_to(keys, |(stored, _)| self.hash(stored));\n'
+            '            self.outlines[index].update(shard.data_end(), shard.buckets());\n'
+        ),
+        (
+            '            shard.shrink_to(keys, |(stored, _)| self.hash(stored));\n'
+        ),
         "lib",
         ["table::map::tests::most_keys_are_where_they_are_asked_for"],
     ),
@@ -521,8 +676,8 @@ BUGS = [
     Bug(
         "sweep: the clock may step back to before the keys were full",
         "src/limiter.rs",
-        "self.policy.full_at(self.timer.now_for_dropping());",
-        "self.policy.full_at(self.timer.now());",
+        "Sweep::at(self.timer.publish_now())",
+        "Sweep::at(self.timer.now())",
         "models",
         ["a_step_back_after_a_sweep_credits_no_time_twice"],
     ),
@@ -615,12 +770,76 @@ BUGS = [
         ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),
     Bug(
-        "drop: the thread is told to stop without its lock, and misses the bell",
-        "src/background.rs",
-        "        let guard = self.stop.lock.lock();\n        self.stop.asked",
-        "        let guard = ();\n        self.stop.asked",
+        "drop: the thread is not woken when its last job is removed",
+        "src/maintenance.rs",
+        '        if state.due.is_empty() && !is_inherited {',
+        '        if state.due.len() == usize::MAX {',
         "models",
         ["dropping_the_limiter_ends_the_thread_wherever_it_is"],
+    ),
+    Bug(
+        "maintenance: the thread ends and does not say so",
+        "src/maintenance.rs",
+        (
+            '                state.has_thread = false;\n'
+        ),
+        '',
+        "models",
+        ["a_job_that_is_registered_as_the_thread_ends_is_run"],
+    ),
+    Bug(
+        "maintenance: the thread is not told of a job that is due first",
+        "src/maintenance.rs",
+        '        if is_first {',
+        '        if is_first && state.due.len() == 1 {',
+        "models",
+        ["a_job_that_is_due_first_is_run_first"],
+    ),
+    Bug(
+        "maintenance: a job that was removed while it ran is run again",
+        "src/maintenance.rs",
+        (
+            '                (Some(slot), Some(due)) => {\n'
+            '                    *slot = Some(due);\n'
+        ),
+        (
+            '                (_, Some(due)) => {\n'
+            '                    state.due.insert(number, Some(due));\n'
+        ),
+        "models",
+        ["a_job_that_is_removed_wherever_it_is_is_dropped_and_run_no_more"],
+    ),
+    Bug(
+        "maintenance: a waker that is replaced is looked for after the time",
+        "src/maintenance.rs",
+        (
+            '        let former = self.waker.lock().replace(waker);\n'
+            '        // Not under the lock.\n'
+            '        drop(former);'
+        ),
+        '        let _ = waker;',
+        "models",
+        ["a_waker_that_is_replaced_as_its_time_comes_is_woken_or_sees_it"],
+    ),
+    Bug(
+        "maintenance: a payload that panics when it is dropped ends the thread",
+        "src/maintenance.rs",
+        (
+            '    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {\n'
+            '        mem::forget(again);\n'
+            '    }'
+        ),
+        '    drop(payload);',
+        "maintenance",
+        ["a_panic_whose_payload_panics_ends_no_sweeping"],
+    ),
+    Bug(
+        "case 52: a forked child takes the thread of its parent for its own",
+        "src/sync.rs",
+        '            while incarnation.process != process {',
+        '            while incarnation.process != process && incarnation.process == 0 {',
+        "fork",
+        ["a_forked_child_can_use_and_drop_what_it_inherits"],
     ),
     Bug(
         "case 36: Retry-After is rounded down, as by tower_governor",

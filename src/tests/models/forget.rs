@@ -56,3 +56,19 @@ fn forgetting_twice_at_once_forgets_one_key() {
         assert!(limiter.is_empty());
     });
 }
+
+/// A thread that stores the key again has seen it gone, and sees it counted as gone.
+#[test]
+fn a_key_that_is_forgotten_and_stored_again_counts_once() {
+    model(|| {
+        let (limiter, _) = limiter(quota(2));
+        assert!(limiter.allow(KEY));
+        let forgetting = {
+            let limiter = Arc::clone(&limiter);
+            loom::thread::spawn(move || limiter.forget(KEY))
+        };
+        assert!(limiter.allow(KEY));
+        assert!(limiter.len() <= 1);
+        forgetting.join().unwrap();
+    });
+}
