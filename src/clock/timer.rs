@@ -38,7 +38,8 @@ pub(crate) const STEP_TOLERANCE: u64 = 1_000_000_000;
 /// the clock before, so a clock that has not stepped back now reads at least as much.
 ///
 /// `shift` is loaded (Acquire) before the clock is read, and stored (Release) after it was read.
-/// So no thread adds a raised shift to a reading from before the step. A shift that is out of
+/// So no thread adds a raised shift to a reading from before the step. (Where that would only be
+/// compared, in `now`, it would be found in `catch_up`.) A shift that is out of
 /// date gives a time that is too early, as if the thread had stalled. It is only raised, and the
 /// compare-and-swap lets one of several threads raise it for one step.
 #[derive(Debug)]

@@ -2,36 +2,38 @@
 
 use std::time::Duration;
 
-use super::super::{KEY, limiter, model};
-use crate::Quota;
+use super::super::model;
+use crate::ManualClock;
+use crate::clock::Timer;
 use crate::sync::Arc;
 
-/// A unit in 10 s.
-fn slow() -> Quota {
-    Quota::per_minute(6).burst(1)
+const SECOND: u64 = 1_000_000_000;
+
+fn started() -> (Arc<Timer>, ManualClock) {
+    let clock = ManualClock::new();
+    (Arc::new(Timer::start(clock.clone().into())), clock)
 }
 
-const MILLISECOND: Duration = Duration::from_millis(1);
+/// Another thread that takes the time.
+fn asking(timer: &Arc<Timer>) -> loom::thread::JoinHandle<u64> {
+    let timer = Arc::clone(timer);
+    loom::thread::spawn(move || timer.now())
+}
 
 /// A thread reads the clock, and is off its core for 2 s before it compares: no step back, and no
 /// time is credited for it.
 #[test]
 fn a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back() {
     model(|| {
-        let (limiter, clock) = limiter(slow());
-        assert!(limiter.allow(KEY));
-        let stalled = {
-            let limiter = Arc::clone(&limiter);
-            loom::thread::spawn(move || assert!(!limiter.allow(KEY)))
-        };
+        let (timer, clock) = started();
+        let (one, other) = (asking(&timer), asking(&timer));
         clock.advance(Duration::from_secs(2));
-        // Publishes the time.
-        assert!(!limiter.peek(KEY).is_allowed());
-        stalled.join().unwrap();
-        clock.advance(Duration::from_secs(8) - MILLISECOND);
-        assert!(!limiter.allow(KEY), "credited for the stall");
-        clock.advance(MILLISECOND);
-        assert!(limiter.allow(KEY));
+        assert_eq!(timer.publish_now(), 2 * SECOND);
+        assert!(one.join().unwrap() <= 2 * SECOND);
+        assert!(other.join().unwrap() <= 2 * SECOND);
+        assert_eq!(timer.now(), 2 * SECOND, "credited for the stall");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(timer.now(), 3 * SECOND);
     });
 }
 
@@ -40,22 +42,39 @@ fn a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back() {
 #[test]
 fn a_long_step_back_is_counted_on_from_once() {
     model(|| {
-        let (limiter, clock) = limiter(slow());
-        assert!(limiter.allow(KEY));
+        let (timer, clock) = started();
         clock.advance(Duration::from_secs(5));
-        assert!(!limiter.peek(KEY).is_allowed());
-        let check = || {
-            let limiter = Arc::clone(&limiter);
-            loom::thread::spawn(move || assert!(!limiter.allow(KEY)))
-        };
-        let (one, other) = (check(), check());
+        let (one, other) = (asking(&timer), asking(&timer));
+        assert_eq!(timer.publish_now(), 5 * SECOND);
         clock.rewind(Duration::from_secs(3));
-        assert!(!limiter.allow(KEY));
-        one.join().unwrap();
-        other.join().unwrap();
-        clock.advance(Duration::from_secs(5) - MILLISECOND);
-        assert!(!limiter.allow(KEY), "credited for the step");
-        clock.advance(MILLISECOND);
-        assert!(limiter.allow(KEY), "locked out for longer than the debt");
+        assert_eq!(timer.now(), 5 * SECOND);
+        assert_eq!(one.join().unwrap(), 5 * SECOND);
+        assert_eq!(other.join().unwrap(), 5 * SECOND);
+        assert_eq!(timer.now(), 5 * SECOND, "credited for the step");
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(
+            timer.now(),
+            6 * SECOND,
+            "locked out for longer than the debt"
+        );
+    });
+}
+
+/// The clock goes on while a thread counts on from a step back.
+#[test]
+fn what_passes_beside_a_step_back_is_counted_at_most_once() {
+    model(|| {
+        let (timer, clock) = started();
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(timer.publish_now(), 5 * SECOND);
+        clock.rewind(Duration::from_secs(3));
+        let (one, other) = (asking(&timer), asking(&timer));
+        clock.advance(Duration::from_secs(1));
+        let latest = one.join().unwrap().max(other.join().unwrap());
+        let now = timer.now();
+        assert!((5 * SECOND..=6 * SECOND).contains(&now), "{now}");
+        assert!(latest <= now);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(timer.now(), now + SECOND);
     });
 }
