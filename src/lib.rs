@@ -92,6 +92,8 @@ mod decision;
 mod error;
 mod hash;
 mod limiter;
+#[cfg(feature = "tower")] // stand-in
+mod maintenance;
 mod memory;
 mod policy;
 mod quota;

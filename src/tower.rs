@@ -120,6 +120,8 @@
 pub mod key;
 
 mod answer;
+mod body;
+mod drain;
 mod error;
 mod fields;
 mod head;
@@ -132,6 +134,7 @@ mod rules;
 mod service;
 
 pub use answer::{Answer, AnswerWith, Grpc, Json, Problem, Text};
+pub use body::RequestBody;
 pub use error::InvalidSetting;
 pub use fields::IetfDraft;
 pub use head::Head;

@@ -1,6 +1,6 @@
 //! The layer, and how it is set up.
 
-use std::{fmt, hash::BuildHasher};
+use std::{fmt, hash::BuildHasher, time::Duration};
 
 use http::Response;
 use tower_layer::Layer;
@@ -9,6 +9,7 @@ use crate::hash::RandomState;
 use crate::limiter::RateLimiter;
 use crate::sync::Arc;
 use crate::tower::answer::{AnswerWith, Text};
+use crate::tower::drain::Limits;
 use crate::tower::error::InvalidSetting;
 use crate::tower::fields::IetfDraft;
 use crate::tower::head::Head;
@@ -80,6 +81,7 @@ where
                 cost: None,
                 answer: Arc::new(Text),
                 shows_decision: false,
+                drain: Some(Limits::DEFAULT),
                 #[cfg(feature = "tracing")]
                 logged_key: None,
             },
@@ -127,6 +129,7 @@ where
             cost,
             answer: _,
             shows_decision,
+            drain,
             #[cfg(feature = "tracing")]
             logged_key,
         } = self.rules;
@@ -139,6 +142,7 @@ where
                 cost,
                 answer: Arc::new(answer),
                 shows_decision,
+                drain,
                 #[cfg(feature = "tracing")]
                 logged_key,
             },
@@ -201,6 +205,22 @@ where
     /// inner service finds it.
     pub fn show_decision(mut self) -> RateLimitLayer<K, N, A, S> {
         self.rules.shows_decision = true;
+        self
+    }
+
+    /// Reads at most `max_bytes` of a rejected request's body, for at most `max_time`.
+    pub fn drain(
+        mut self,
+        max_bytes: u64,
+        max_time: Duration,
+    ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
+        self.rules.drain = Some(Limits::new(max_bytes, max_time)?);
+        Ok(self)
+    }
+
+    /// Answers rejected requests at once, and leaves their bodies unread.
+    pub fn without_draining(mut self) -> RateLimitLayer<K, N, A, S> {
+        self.rules.drain = None;
         self
     }
 

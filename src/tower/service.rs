@@ -15,6 +15,8 @@ use tower_service::Service;
 use crate::hash::RandomState;
 use crate::sync::Arc;
 use crate::tower::answer::{Answer, Text};
+use crate::tower::body::RequestBody;
+use crate::tower::drain::{Drain, Plan};
 use crate::tower::fields::Written;
 use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
@@ -42,10 +44,11 @@ where
     Stored<K>: 'static,
     A: Answer<O, N>,
     S: BuildHasher + Clone,
+    I: RequestBody,
 {
     type Response = Response<O>;
     type Error = T::Error;
-    type Future = RateLimitFuture<T::Future, O>;
+    type Future = RateLimitFuture<T::Future, O, I>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
         self.inner.poll_ready(context)
@@ -67,8 +70,12 @@ where
                     fields: Some(fields),
                 }
             }
-            Verdict::Refused(response) => Step::Refused {
+            Verdict::Refused(response) => Step::Rejected {
                 response: future::ready(response),
+                drain: rules.drain.and_then(|limits| match Plan::of(request, limits) {
+                    Plan::Answer(_) => None,
+                    Plan::Read(drain) => Some(drain),
+                }),
             },
         };
         RateLimitFuture { step }
@@ -78,17 +85,19 @@ where
 pin_project! {
     /// The response of a [`RateLimit`].
     #[must_use = "a future does nothing until it is polled"]
-    pub struct RateLimitFuture<F, O> {
+    pub struct RateLimitFuture<F, O, I> {
         #[pin]
-        step: Step<F, O>,
+        step: Step<F, O, I>,
     }
 }
 
 pin_project! {
     #[project = StepPinned]
-    enum Step<F, O> {
-        Refused {
+    enum Step<F, O, I> {
+        Rejected {
             response: Ready<Response<O>>,
+            #[pin]
+            drain: Option<Drain<I>>,
         },
         Passed {
             #[pin]
@@ -98,15 +107,26 @@ pin_project! {
     }
 }
 
-impl<F, O, E> Future for RateLimitFuture<F, O>
+impl<F, O, E, I> Future for RateLimitFuture<F, O, I>
 where
+    I: RequestBody,
     F: Future<Output = Result<Response<O>, E>>,
 {
     type Output = Result<Response<O>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
-            StepPinned::Refused { response } => Pin::new(response).poll(context).map(Ok),
+            StepPinned::Rejected {
+                response,
+                mut drain,
+            } => {
+                if let Some(draining) = drain.as_mut().as_pin_mut() {
+                    _ = ready!(draining.poll(context));
+                    // The body, and what it holds of the connection, goes before the response.
+                    drain.set(None);
+                }
+                Pin::new(response).poll(context).map(Ok)
+            }
             StepPinned::Passed { future, fields } => {
                 let mut response = ready!(future.poll(context))?;
                 if let Some(fields) = fields.take() {
@@ -118,7 +138,7 @@ where
     }
 }
 
-impl<F, O> fmt::Debug for RateLimitFuture<F, O> {
+impl<F, O, I> fmt::Debug for RateLimitFuture<F, O, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitFuture").finish_non_exhaustive()
     }
