@@ -20,8 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::Response;
 use axum::{Router, middleware, routing::post};
 use http::StatusCode;
 use http_body_util::StreamBody;
@@ -31,14 +32,13 @@ use tokio_stream::StreamExt;
 use tollgate::tower::key::Header;
 use tollgate::tower::{NoKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 /// How a server rejects.
-const WAYS: [&str; 4] = [
-    "unread",
-    "read first",
-    "head first",
-    "all but the end",
-];
+const WAYS: [&str; 4] = ["unread", "read first", "head first", "all but the end"];
+
+/// How a server rejects what is over the byte limit, which is 100 KB here.
+const OVER: [&str; 4] = ["at once", "at once, close", "at limit", "at limit, close"];
 
 const KB: usize = 1_000;
 const MB: usize = 1_000 * KB;
@@ -72,12 +72,19 @@ const CLIENTS: [(&str, Client); 7] = [
 ];
 
 fn main() {
-    let word = env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let word = env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
     let word = word.unwrap_or_default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let servers = WAYS.map(|way| runtime.block_on(serve(way)));
+    let ways = if env::args().any(|argument| argument == "--over") {
+        OVER
+    } else {
+        WAYS
+    };
+    let servers = ways.map(|way| runtime.block_on(serve(way)));
     print!("{:32}", "429 of all, median ms");
-    WAYS.iter().for_each(|way| print!("{way:>24}"));
+    ways.iter().for_each(|way| print!("{way:>24}"));
     println!();
     for (name, client) in CLIENTS.iter().filter(|(name, _)| name.contains(&word)) {
         for (bytes, requests, chunked) in BODIES {
@@ -135,6 +142,9 @@ async fn serve(way: &str) -> SocketAddr {
     let layer = RateLimitLayer::new(limiter, Header::from_static("x-api-key"), no_key);
     let layer = match way {
         "read first" => layer,
+        _ if OVER.contains(&way) => layer
+            .drain(100_000, Duration::from_secs(10))
+            .expect("limits"),
         _ => layer.without_draining(),
     };
     let app = Router::new()
@@ -144,10 +154,27 @@ async fn serve(way: &str) -> SocketAddr {
     let app = match way {
         "head first" => app.layer(middleware::from_fn(while_sending::head_first)),
         "all but the end" => app.layer(middleware::from_fn(while_sending::all_but_the_end)),
+        _ if way.starts_with("at limit") => app.layer(MapRequestLayer::new(without_length)),
         _ => app,
+    };
+    let app = if way.ends_with("close") {
+        app.layer(MapResponseLayer::new(|mut response: Response| {
+            let close = http::HeaderValue::from_static("close");
+            response
+                .headers_mut()
+                .insert(http::header::CONNECTION, close);
+            response
+        }))
+    } else {
+        app
     };
     tokio::spawn(async { axum::serve(listener, app).await });
     address
+}
+
+/// Hides how long the body is.
+fn without_length(request: Request) -> Request {
+    request.map(|body| Body::from_stream(body.into_data_stream()))
 }
 
 async fn rust(
@@ -222,7 +249,14 @@ fn curl(
         .args(["--write-out", "%{http_code}/%{exitcode}\n"])
         .args(["--header", "x-api-key: alice", "--data-binary"])
         .arg(format!("@{}", file.display()))
-        .args(["--header", if expects { "Expect: 100-continue" } else { "Expect:" }]);
+        .args([
+            "--header",
+            if expects {
+                "Expect: 100-continue"
+            } else {
+                "Expect:"
+            },
+        ]);
     if chunked {
         command.args(["--header", "transfer-encoding: chunked"]);
     }

@@ -1,11 +1,7 @@
 //! STAND-IN for the maintenance thread, with the same interface. To be replaced when the branches
 //! are merged: this one starts a thread for each alarm.
 
-use std::{
-    io,
-    task::Waker,
-    time::Duration,
-};
+use std::{io, task::Waker, time::Duration};
 
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, Ordering, spawn, wait_for};
 

@@ -17,8 +17,8 @@ use http::StatusCode;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// So that a cell that waits for it ends soon.
-const TIME: Duration = Duration::from_secs(2);
+/// Short, so that a cell that waits for it ends soon.
+const TIME: Duration = Duration::from_millis(500);
 
 /// The head of the response goes out at once, its body once the request has been read.
 pub async fn head_first(request: Request, next: Next) -> Response {

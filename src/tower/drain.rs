@@ -48,40 +48,43 @@ impl Limits {
         }
         if time > Limits::MAX_TIME {
             let setting = "the time to read a rejected request's body";
-            return Err(InvalidSetting::new(format!("{time:?}"), setting, "at most 1 h"));
+            return Err(InvalidSetting::new(
+                format!("{time:?}"),
+                setting,
+                "at most 1 h",
+            ));
         }
         Ok(Limits { bytes, time })
     }
 }
 
-/// Whether the connection can carry another request after the response.
+/// Whether the body was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// The body was read to its end.
+    /// To its end, or it need not be read: the connection can carry another request.
     Whole,
-    /// A part of it was not read.
+    /// Not to its end: the server closes the connection after the response.
     InPart,
 }
 
-/// What is to be done with the body of a rejected request.
+/// What precedes the response to a rejected request.
 pub(super) enum Plan<I> {
-    /// The response can go out at once.
     Answer(Drained),
-    /// The body is to be read first.
     Read(Drain<I>),
 }
 
 impl<I: RequestBody> Plan<I> {
+    /// Consumes the request, and drops all of it that is not needed.
     pub(super) fn of(request: Request<I>, limits: Limits) -> Plan<I> {
-        // A stream of HTTP/2 or HTTP/3 is answered and reset without harm to its connection.
-        if request.version() > Version::HTTP_11 || request.body().is_at_end() {
+        let version = request.version();
+        // HTTP/2 and HTTP/3 reset the stream, without harm to the connection.
+        if version > Version::HTTP_11 || request.body().is_at_end() {
             return Plan::Answer(Drained::Whole);
         }
-        // Polling the body would send `100 Continue`, and so ask for an upload that is not wanted.
-        // HTTP/1.0 does not know this expectation.
-        let is_waiting =
-            request.version() == Version::HTTP_11 && expects_continue(request.headers());
-        if is_waiting || request.body().min_remaining() > limits.bytes {
+        // hyper sends `100 Continue` when the body is polled, which asks for the upload.
+        // HTTP/1.0 does not have this expectation.
+        let awaits_continue = version == Version::HTTP_11 && expects_continue(request.headers());
+        if awaits_continue || request.body().min_remaining() > limits.bytes {
             return Plan::Answer(Drained::InPart);
         }
         Plan::Read(Drain::new(request.into_body(), limits))

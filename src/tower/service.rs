@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    future::{self, Future, Ready},
+    future::Future,
     hash::BuildHasher,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
@@ -16,7 +16,7 @@ use crate::hash::RandomState;
 use crate::sync::Arc;
 use crate::tower::answer::{Answer, Text};
 use crate::tower::body::RequestBody;
-use crate::tower::drain::{Drain, Plan};
+use crate::tower::drain::{Drain, Drained, Plan};
 use crate::tower::fields::Written;
 use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
@@ -70,13 +70,20 @@ where
                     fields: Some(fields),
                 }
             }
-            Verdict::Refused(response) => Step::Rejected {
-                response: future::ready(response),
-                drain: rules.drain.and_then(|limits| match Plan::of(request, limits) {
-                    Plan::Answer(_) => None,
-                    Plan::Read(drain) => Some(drain),
-                }),
-            },
+            Verdict::Refused(mut response) => {
+                let drain = match rules.drain.map(|limits| Plan::of(request, limits)) {
+                    None => None,
+                    Some(Plan::Read(drain)) => Some(drain),
+                    Some(Plan::Answer(drained)) => {
+                        announce(drained, &mut response);
+                        None
+                    }
+                };
+                Step::Rejected {
+                    response: Some(response),
+                    drain,
+                }
+            }
         };
         RateLimitFuture { step }
     }
@@ -95,7 +102,7 @@ pin_project! {
     #[project = StepPinned]
     enum Step<F, O, I> {
         Rejected {
-            response: Ready<Response<O>>,
+            response: Option<Response<O>>,
             #[pin]
             drain: Option<Drain<I>>,
         },
@@ -120,12 +127,18 @@ where
                 response,
                 mut drain,
             } => {
-                if let Some(draining) = drain.as_mut().as_pin_mut() {
-                    _ = ready!(draining.poll(context));
-                    // The body, and what it holds of the connection, goes before the response.
+                if let Some(body) = drain.as_mut().as_pin_mut() {
+                    let drained = ready!(body.poll(context));
                     drain.set(None);
+                    if let Some(response) = response {
+                        announce(drained, response);
+                    }
                 }
-                Pin::new(response).poll(context).map(Ok)
+                match response.take() {
+                    Some(response) => Poll::Ready(Ok(response)),
+                    // Polled after it was ready.
+                    None => Poll::Pending,
+                }
             }
             StepPinned::Passed { future, fields } => {
                 let mut response = ready!(future.poll(context))?;
@@ -135,6 +148,15 @@ where
                 Poll::Ready(Ok(response))
             }
         }
+    }
+}
+
+/// Tells the client when the server will close the connection (RFC 9110, section 10.1.1).
+fn announce<O>(drained: Drained, response: &mut Response<O>) {
+    if drained == Drained::InPart {
+        let headers = response.headers_mut();
+        let lines = headers.entry(header::CONNECTION);
+        lines.or_insert(HeaderValue::from_static("close"));
     }
 }
 

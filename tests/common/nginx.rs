@@ -30,7 +30,10 @@ pub struct Nginx {
 
 /// True if there is an nginx to start.
 pub fn is_installed() -> bool {
-    let version = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
+    let version = Command::new("nginx")
+        .arg("-v")
+        .stderr(Stdio::null())
+        .status();
     version.is_ok_and(|status| status.success())
 }
 
