@@ -3,23 +3,14 @@
 //! Over HTTP/1 a server that answers without reading the body has to close the connection. The
 //! client is still sending then, and its next write fails: it reports that error instead of the
 //! response. So the future of a rejected request reads the body first.
-//!
-//! - Frames are dropped as they come. Nothing is collected.
-//! - Every frame counts as at least one byte, so the byte limit ends every body.
-//! - No timer is set while each poll finds something to read, for at most [`FREE_TURNS`] polls.
-//! - A poll reads at most [`FRAMES`] frames, and then lets other tasks run.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+mod reading;
+
+use std::time::Duration;
 
 use http::{HeaderMap, Request, Version, header};
-use pin_project_lite::pin_project;
 
-use crate::maintenance::Alarm;
+pub(super) use self::reading::{Drain, Drained};
 use crate::tower::body::RequestBody;
 use crate::tower::error::InvalidSetting;
 
@@ -58,15 +49,6 @@ impl Limits {
     }
 }
 
-/// Whether the body was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drained {
-    /// To its end, or it need not be read: the connection can carry another request.
-    Whole,
-    /// Not to its end: the server closes the connection after the response.
-    InPart,
-}
-
 /// What precedes the response to a rejected request.
 pub(super) enum Plan<I> {
     Answer(Drained),
@@ -87,7 +69,7 @@ impl<I: RequestBody> Plan<I> {
         if awaits_continue || request.body().min_remaining() > limits.bytes {
             return Plan::Answer(Drained::InPart);
         }
-        Plan::Read(Drain::new(request.into_body(), limits))
+        Plan::Read(Drain::new(request.into_body(), limits.bytes, limits.time))
     }
 }
 
@@ -99,103 +81,97 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The frames that a poll reads at most.
-const FRAMES: u32 = 64;
-/// The polls that may ask for another one at once, before a timer is set.
-const FREE_TURNS: u32 = 32;
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
 
-/// The time at which the reading ends.
-pub(super) trait Deadline: Sized {
-    fn after(delay: Duration, waker: &Waker) -> io::Result<Self>;
-    fn is_due(&self) -> bool;
-    fn set_waker(&self, waker: &Waker);
-}
+    use super::*;
 
-impl Deadline for Alarm {
-    fn after(delay: Duration, waker: &Waker) -> io::Result<Alarm> {
-        Alarm::after(delay, waker)
-    }
+    struct Upload(u64);
 
-    fn is_due(&self) -> bool {
-        self.is_due()
-    }
+    impl RequestBody for Upload {
+        fn is_at_end(&self) -> bool {
+            self.0 == 0
+        }
 
-    fn set_waker(&self, waker: &Waker) {
-        self.set_waker(waker);
-    }
-}
+        fn min_remaining(&self) -> u64 {
+            self.0
+        }
 
-pin_project! {
-    /// Reads a body until it ends or a limit is reached.
-    pub(super) struct Drain<I, D = Alarm> {
-        #[pin]
-        body: I,
-        bytes_left: u64,
-        time: Duration,
-        free_turns: u32,
-        deadline: Option<D>,
-    }
-}
-
-impl<I: RequestBody, D: Deadline> Drain<I, D> {
-    fn new(body: I, limits: Limits) -> Drain<I, D> {
-        Drain {
-            body,
-            bytes_left: limits.bytes,
-            time: limits.time,
-            free_turns: FREE_TURNS,
-            deadline: None,
+        fn poll_discard(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+            panic!("a plan polls nothing");
         }
     }
 
-    pub(super) fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Drained> {
-        let mut this = self.project();
-        if this.deadline.as_ref().is_some_and(D::is_due) {
-            return Poll::Ready(Drained::InPart);
+    const LIMITS: Limits = Limits {
+        bytes: 100,
+        time: Duration::from_secs(1),
+    };
+
+    /// `None` if the body is to be read.
+    fn answered(version: Version, expect: &[&str], bytes: u64) -> Option<Drained> {
+        let mut request = Request::builder().version(version);
+        for line in expect {
+            request = request.header("expect", *line);
         }
-        let mut frames = 0;
-        let is_waiting = loop {
-            if frames == FRAMES {
-                break false;
-            }
-            let Poll::Ready(frame) = this.body.as_mut().poll_discard(context) else {
-                break true;
-            };
-            let Some(bytes) = frame else {
-                return Poll::Ready(Drained::Whole);
-            };
-            if this.body.is_at_end() {
-                return Poll::Ready(Drained::Whole);
-            }
-            let Some(left) = this.bytes_left.checked_sub(bytes.max(1)) else {
-                return Poll::Ready(Drained::InPart);
-            };
-            *this.bytes_left = left;
-            frames += 1;
-        };
-        if let Some(deadline) = this.deadline {
-            deadline.set_waker(context.waker());
-            // It may have passed before the waker was replaced.
-            if deadline.is_due() {
-                return Poll::Ready(Drained::InPart);
-            }
-        } else if frames > 0 && *this.free_turns > 0 {
-            // More may have arrived already: the server fills its buffer between two polls.
-            *this.free_turns -= 1;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        } else if this.time.is_zero() {
-            return Poll::Ready(Drained::InPart);
-        } else {
-            match D::after(*this.time, context.waker()) {
-                Ok(deadline) => *this.deadline = Some(deadline),
-                // Without a thread no time limit holds, so only what was there has been read.
-                Err(_) => return Poll::Ready(Drained::InPart),
+        match Plan::of(request.body(Upload(bytes)).unwrap(), LIMITS) {
+            Plan::Answer(drained) => Some(drained),
+            Plan::Read(_) => None,
+        }
+    }
+
+    #[test]
+    fn bodies_of_http_1_are_read_up_to_the_limit() {
+        for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(answered(version, &[], 0), Some(Drained::Whole));
+            assert_eq!(answered(version, &[], 1), None);
+            assert_eq!(answered(version, &[], 100), None);
+            assert_eq!(answered(version, &[], 101), Some(Drained::InPart));
+        }
+    }
+
+    #[test]
+    fn bodies_of_http_2_and_http_3_are_left() {
+        for version in [Version::HTTP_2, Version::HTTP_3] {
+            for bytes in [0, 1, 101] {
+                assert_eq!(answered(version, &[], bytes), Some(Drained::Whole));
             }
         }
-        if !is_waiting {
-            context.waker().wake_by_ref();
+    }
+
+    #[test]
+    fn a_body_that_waits_for_100_continue_is_left() {
+        for lines in [
+            &["100-continue"][..],
+            &["100-Continue"],
+            &["a, 100-continue ,b"],
+            &["a", "100-continue"],
+        ] {
+            let left = Some(Drained::InPart);
+            assert_eq!(answered(Version::HTTP_11, lines, 1), left, "{lines:?}");
+            // This version has no such expectation, so the body comes by itself.
+            assert_eq!(answered(Version::HTTP_10, lines, 1), None, "{lines:?}");
         }
-        Poll::Pending
+        for lines in [&["200-ok"][..], &["100-continued"], &[""]] {
+            assert_eq!(answered(Version::HTTP_11, lines, 1), None, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused_by_their_value() {
+        let refused = |bytes, time| Limits::new(bytes, time).unwrap_err().to_string();
+        let text = refused(0, Duration::ZERO);
+        assert!(
+            text.starts_with("found \"0\" as") && text.contains("at least 1"),
+            "{text}"
+        );
+        let text = refused(1, Duration::from_millis(3_600_001));
+        assert!(text.starts_with("found \"3600.001s\" as"), "{text}");
+        assert!(text.ends_with("expected at most 1 h"), "{text}");
+        let hour = Duration::from_secs(3_600);
+        assert!(Limits::new(u64::MAX, hour).is_ok() && Limits::new(1, Duration::ZERO).is_ok());
     }
 }

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -13,28 +12,29 @@ use std::{
 /// How nginx proxies, beside its defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proxying {
-    /// HTTP/1.0, one connection for each request, and whole bodies.
+    /// Reads all of a body, then sends it over HTTP/1.0 and a new connection.
     Default,
-    /// Bodies go on while they come.
+    /// Sends a body on while it arrives.
     Unbuffered,
-    /// HTTP/1.1, and connections that are used again.
+    /// Sends over HTTP/1.1 and over connections that are kept.
     Keepalive,
 }
 
+/// Runs nginx in the directory `$0` until the pipe closes: at the latest when the test process ends,
+/// in whatever way. `-e` names the log for what nginx says before it has read its configuration.
+const UNTIL_STDIN_ENDS: &str = r#"
+    nginx -e stderr -p "$0" -c "$0/nginx.conf" &
+    exec 2> /dev/null
+    read -r _
+    kill -9 $!
+    wait
+    rm -rf "$0"
+"#;
+
 pub struct Nginx {
     child: Child,
-    directory: PathBuf,
     log: Arc<Mutex<String>>,
     pub address: SocketAddr,
-}
-
-/// True if there is an nginx to start.
-pub fn is_installed() -> bool {
-    let version = Command::new("nginx")
-        .arg("-v")
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
 }
 
 impl Nginx {
@@ -59,20 +59,16 @@ impl Nginx {
         let name = format!("tollgate-nginx-{}-{}", std::process::id(), address.port());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
-        let configuration = directory.join("nginx.conf");
-        fs::write(&configuration, configured(proxying, address, upstreams)).unwrap();
-        let mut child = Command::new("nginx")
-            .arg("-p")
+        let configuration = configured(proxying, address, upstreams);
+        fs::write(directory.join("nginx.conf"), configuration).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", UNTIL_STDIN_ENDS])
             .arg(&directory)
-            .arg("-c")
-            .arg(&configuration)
-            // Before it has read where to log.
-            .args(["-e", "stderr"])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| error.to_string())?;
+            .unwrap();
         // It logs a notice with its version once its sockets listen.
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut log = String::new();
@@ -84,14 +80,13 @@ impl Nginx {
         let log = Arc::new(Mutex::new(log));
         let nginx = Nginx {
             child,
-            directory,
             log: Arc::clone(&log),
             address,
         };
         if !is_up {
             return Err(nginx.log());
         }
-        // Or the pipe is full one day, and nginx waits.
+        // A full pipe would block nginx.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut log = log.lock().unwrap();
@@ -110,13 +105,12 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        _ = self.child.kill();
+        drop(self.child.stdin.take());
         _ = self.child.wait();
-        _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// One process, which a kill ends whole.
+/// One process without a master, so that a kill ends all of it.
 fn configured(proxying: Proxying, address: SocketAddr, upstreams: &[SocketAddr]) -> String {
     let servers: String = upstreams
         .iter()
