@@ -50,14 +50,14 @@ impl Limits {
 }
 
 /// What precedes the response to a rejected request.
-pub(super) enum Plan<I> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
     Answer(Drained),
-    Read(Drain<I>),
+    Read,
 }
 
-impl<I: RequestBody> Plan<I> {
-    /// Consumes the request, and drops all of it that is not needed.
-    pub(super) fn of(request: Request<I>, limits: Limits) -> Plan<I> {
+impl Limits {
+    pub(super) fn plan<I: RequestBody>(self, request: &Request<I>) -> Plan {
         let version = request.version();
         // HTTP/2 and HTTP/3 reset the stream, without harm to the connection.
         if version > Version::HTTP_11 || request.body().is_at_end() {
@@ -66,10 +66,14 @@ impl<I: RequestBody> Plan<I> {
         // hyper sends `100 Continue` when the body is polled, which asks for the upload.
         // HTTP/1.0 does not have this expectation.
         let awaits_continue = version == Version::HTTP_11 && expects_continue(request.headers());
-        if awaits_continue || request.body().min_remaining() > limits.bytes {
+        if awaits_continue || request.body().min_remaining() > self.bytes {
             return Plan::Answer(Drained::InPart);
         }
-        Plan::Read(Drain::new(request.into_body(), limits.bytes, limits.time))
+        Plan::Read
+    }
+
+    pub(super) fn drain<I: RequestBody>(self, body: I) -> Drain<I> {
+        Drain::new(body, self.bytes, self.time)
     }
 }
 
@@ -117,9 +121,9 @@ mod tests {
         for line in expect {
             request = request.header("expect", *line);
         }
-        match Plan::of(request.body(Upload(bytes)).unwrap(), LIMITS) {
+        match LIMITS.plan(&request.body(Upload(bytes)).unwrap()) {
             Plan::Answer(drained) => Some(drained),
-            Plan::Read(_) => None,
+            Plan::Read => None,
         }
     }
 

@@ -208,7 +208,32 @@ where
         self
     }
 
-    /// Reads at most `max_bytes` of a rejected request's body, for at most `max_time`.
+    /// Sets how much of a rejected request's body is read before the response goes out: at most
+    /// `max_bytes`, for at most `max_time`.
+    ///
+    /// Default: 16 MiB, 10 s. `max_bytes`: at least 1. `max_time`: from 0, which reads what has
+    /// arrived and waits for nothing, to 1 h. It counts from when the layer first waits.
+    ///
+    /// Set `max_bytes` to at least what a proxy in front lets through (`client_max_body_size` of
+    /// nginx), or such a proxy turns the rejection of a larger upload into 502. The
+    /// [module](super#rejected-requests-with-a-body) says why bodies are read, and which are not.
+    ///
+    /// # Errors
+    ///
+    /// If `max_bytes` is 0, or if `max_time` is longer than 1 h.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+    /// // Uploads of up to 100 MB come through the proxy.
+    /// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+    ///     .drain(100_000_000, Duration::from_secs(30))?;
+    /// assert!(layer.drain(0, Duration::from_secs(30)).is_err());
+    /// # Ok::<_, tollgate::tower::InvalidSetting>(())
+    /// ```
     pub fn drain(
         mut self,
         max_bytes: u64,
@@ -219,6 +244,9 @@ where
     }
 
     /// Answers rejected requests at once, and leaves their bodies unread.
+    ///
+    /// For a service that reads bodies in an outer layer, a server that reads what a service has
+    /// left, or a client that limits its own requests.
     pub fn without_draining(mut self) -> RateLimitLayer<K, N, A, S> {
         self.rules.drain = None;
         self

@@ -71,14 +71,13 @@ where
                 }
             }
             Verdict::Refused(mut response) => {
-                let drain = match rules.drain.map(|limits| Plan::of(request, limits)) {
-                    None => None,
-                    Some(Plan::Read(drain)) => Some(drain),
-                    Some(Plan::Answer(drained)) => {
-                        announce(drained, &mut response);
-                        None
+                let mut drain = None;
+                if let Some(limits) = rules.drain {
+                    match limits.plan(&request) {
+                        Plan::Read => drain = Some(limits.drain(request.into_body())),
+                        Plan::Answer(drained) => announce(drained, &mut response),
                     }
-                };
+                }
                 Step::Rejected {
                     response: Some(response),
                     drain,
