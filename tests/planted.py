@@ -821,8 +821,8 @@ BUGS = [
         "src/tower/drain.rs",
         "request.body().min_remaining() > self.bytes",
         "false",
-        "rejected_uploads",
-        ["a_length_over_the_byte_limit_is_answered_at_once"],
+        "tower_drain",
+        ["a_body_that_is_not_read_is_not_polled_and_the_close_is_announced"],
     ),
     Bug(
         "rejections: the time limit has passed, and the body is read further",

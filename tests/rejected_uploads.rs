@@ -263,8 +263,9 @@ fn an_endless_body_is_cut_at_the_byte_limit_or_the_time_limit() {
 #[test]
 fn a_length_over_the_byte_limit_is_answered_at_once() {
     over_sockets(async {
-        let server = Server::start(|layer| layer).await;
-        let answer = rest(&send(server.address, &["content-length: 16777217"]));
+        let hour = Duration::from_secs(3_600);
+        let server = Server::start(|layer| layer.drain(1_000, hour).unwrap()).await;
+        let answer = rest(&send(server.address, &["content-length: 1001"]));
         assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     });
