@@ -19,12 +19,11 @@ use std::{
     collections::BTreeMap,
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    ptr,
     task::Waker,
     time::Duration,
 };
 
-use crate::sync::{Arc, Mutex, Shared, Sleeper, per_process, spawn};
+use crate::sync::{Arc, Mutex, Shared, Sleeper, is_same, per_process, spawn};
 
 /// What a job wants after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +105,7 @@ impl Registration {
 
     /// Whether it was registered by this process: not by one that this was forked from.
     pub(crate) fn is_of_this_process(&self) -> bool {
-        ptr::eq(&*self.queue, &*queue())
+        is_same(&self.queue, &queue())
     }
 }
 

@@ -11,6 +11,7 @@ mod imp {
     use std::{
         io,
         process::id,
+        ptr,
         sync::OnceLock,
         thread,
         time::{Duration, Instant},
@@ -59,6 +60,10 @@ mod imp {
 
     /// What [`per_process`] makes.
     pub(crate) type Shared<T> = &'static T;
+
+    pub(crate) fn is_same<T>(one: &Shared<T>, other: &Shared<T>) -> bool {
+        ptr::eq(*one, *other)
+    }
 
     /// One value for each process. A forked child gets a new one: the value that it inherits may
     /// be locked for ever by a thread that exists in the parent alone.
@@ -186,6 +191,10 @@ mod imp {
     /// What [`per_process`] makes. Not `&'static`, as loom drops its statics when the main thread
     /// of a model ends, and not loom's `Arc`, as nothing depends on when it is dropped.
     pub(crate) type Shared<T> = std::sync::Arc<T>;
+
+    pub(crate) fn is_same<T>(one: &Shared<T>, other: &Shared<T>) -> bool {
+        Shared::ptr_eq(one, other)
+    }
 
     /// Makes a function that returns the value of this execution of the model.
     macro_rules! per_process {

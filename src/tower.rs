@@ -89,6 +89,36 @@
 //!
 //! gRPC services of tonic take the layer with [`Grpc`] as the answer.
 //!
+//! # Rejected requests with a body
+//!
+//! A server of HTTP/1 that answers before it has read the body has to close the connection. Many
+//! clients then report a broken connection instead of the response, and nginx answers 502 and counts
+//! the upstream as failed, for other users too. So the response to a rejected request goes out once
+//! its body has been read and discarded: at most 16 MiB, for at most 10 s, or as
+//! [set](RateLimitLayer::drain). This is so for every rejection: denied, never, or without a key.
+//!
+//! The body of a request that passes is not touched. A request without a body is answered at once.
+//! Nothing is collected, no runtime is started, and the time limit is kept by a thread of this crate.
+//!
+//! Some bodies are not read, or not to their end. The response then says `Connection: close`, and a
+//! client that is still sending may see a broken connection instead:
+//!
+//! - a `Content-Length` above the byte limit, which is answered at once;
+//! - a body that reaches the byte limit or the time limit;
+//! - a request with `Expect: 100-continue`, which is answered at once. Its client has not sent the
+//!   body yet, and sees the response;
+//! - if no thread can be started, what has not arrived by then.
+//!
+//! Streams of HTTP/2 and HTTP/3 are answered at once. They need no reading.
+//!
+//! Each slow upload of a rejected client can hold its connection for the time limit, as it can hold
+//! one by an idle connection or a slow head. Bound those at the server: `header_read_timeout` of
+//! hyper ends a slow head and not a slow body, which the time limit here ends. A server that shuts
+//! down gracefully may wait as long. Per connection, memory is what the server buffers of a body
+//! (for hyper at most some 400 KB).
+//!
+//! The body type of a service's requests has to be a [`RequestBody`], as every `http_body::Body` is.
+//!
 //! # Beside others
 //!
 //! Facts, read from the sources of tower_governor 0.8.0 and axum-governor 2.1.2:
@@ -120,6 +150,8 @@
 pub mod key;
 
 mod answer;
+mod body;
+mod drain;
 mod error;
 mod fields;
 mod head;
@@ -132,6 +164,7 @@ mod rules;
 mod service;
 
 pub use answer::{Answer, AnswerWith, Grpc, Json, Problem, Text};
+pub use body::RequestBody;
 pub use error::InvalidSetting;
 pub use fields::IetfDraft;
 pub use head::Head;

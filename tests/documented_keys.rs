@@ -238,7 +238,7 @@ where
     let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REFUSE).cost(cost);
     let service = Inner::default().behind(&layer);
     let statuses = service.statuses(100, || {
-        let mut request = Request::post("/").body(()).unwrap();
+        let mut request = Request::post("/").body(String::new()).unwrap();
         if let Some(length) = length {
             let length = HeaderValue::from_str(length).unwrap();
             request.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -315,7 +315,7 @@ async fn remaining_after_30_attempts(address_is_outer: bool) -> u64 {
     let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
     let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
     let sign_in = || {
-        let mut request = from_address(None);
+        let mut request = from_address(None).map(|()| String::new());
         request.extensions_mut().insert(Owner("alice"));
         request
     };
@@ -352,7 +352,8 @@ async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
         let key = Header::from_static("x-api-key").max_len(36);
         let layer = RateLimitLayer::new(limiter.clone(), key, no_key);
         let service = Inner::default().behind(&layer);
-        let response = service.send(from_address(Some(&"a".repeat(37)))).await;
+        let request = from_address(Some(&"a".repeat(37))).map(|()| String::new());
+        let response = service.send(request).await;
         assert_eq!(response.status(), status);
         let reason = response.status().canonical_reason().unwrap();
         let why = "what the request would be rate limited by is longer than 36 bytes";

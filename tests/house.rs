@@ -31,8 +31,8 @@ const FLOORS: &[&str] = &[
 
 /// The same within the HTTP face: what each of its files may `use crate::tower::`.
 const TOWER_FLOORS: &[&str] = &[
-    "head", "error", "names", "key", "refusal", "fields", "answer", "log", "rules", "service",
-    "layer",
+    "head", "error", "body", "drain", "names", "key", "refusal", "fields", "answer", "log",
+    "rules", "service", "layer",
 ];
 
 /// What one file alone may name, or two: a foreign crate, or what the model checker replaces.
@@ -49,8 +49,16 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde", &["serde.rs", "tower/answer.rs"]),
     ("serde_json", &["tower/answer.rs"]),
     ("http", &["tower/"]),
+    ("http_body", &["tower/body.rs"]),
+    // The crate `bytes`, by what it has: the word is a name of variables too.
+    ("bytes::Buf", &["tower/body.rs"]),
+    ("bytes::Bytes", &[]),
+    ("bytes::BytesMut", &[]),
     ("ipnet", &["tower/key/address.rs"]),
-    ("pin_project_lite", &["tower/service.rs"]),
+    (
+        "pin_project_lite",
+        &["tower/drain/reading.rs", "tower/service.rs"],
+    ),
     ("sfv", &["tower/names.rs", "tower/fields.rs"]),
     ("tower_layer", &["tower/layer.rs"]),
     ("tower_service", &["tower/service.rs"]),

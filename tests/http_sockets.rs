@@ -15,7 +15,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use axum::serve::IncomingStream;
 use common::cases::{SECOND, nanos, quota};
 use common::http::{KEY, field, limiter, number};
-use common::sockets::{listen, numbers, over_sockets};
+use common::sockets::{listen, numbers, one_connection, over_sockets, settings};
 use http::{HeaderMap, StatusCode, Version};
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use tokio::net::TcpListener;
@@ -38,7 +38,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tollgate::tower::key::{ClientAddress, Header};
 use tollgate::tower::{IetfDraft, NoKey, Problem, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
-use tower::util::{MapFutureLayer, MapRequestLayer};
+use tower::util::MapRequestLayer;
 use tower::{Layer, service_fn};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -368,7 +368,7 @@ fn a_streaming_request_passes_chunk_by_chunk() {
 }
 
 #[test]
-fn a_refusal_does_not_wait_for_the_body() {
+fn a_rejection_does_not_ask_for_a_body_that_waits_for_100_continue() {
     over_sockets(async {
         let (limiter, _clock) = limiter::<String, 1>(Quota::per_second(1).burst(1));
         let app = Router::new().route("/", post(|_body: String| async {}));
@@ -785,11 +785,6 @@ fn streaming() -> (Router, mpsc::Receiver<Chunks>) {
     (Router::new().route("/", get(handler)), started)
 }
 
-/// Neither the environment's proxies nor second tries, which would be requests that no test made.
-fn settings() -> ClientBuilder {
-    Client::builder().no_proxy().retry(reqwest::retry::never())
-}
-
 fn client(settings: ClientBuilder) -> Client {
     settings.build().unwrap()
 }
@@ -800,21 +795,6 @@ fn http_1() -> Client {
 
 fn http_2() -> Client {
     client(settings().http2_prior_knowledge())
-}
-
-/// For a client that connects once: a request that finds no connection waits for that one to be
-/// free. Left to itself, a pool also opens others, depending on who is faster.
-fn one_connection() -> ClientBuilder {
-    let connected = Arc::new(AtomicBool::new(false));
-    settings().connector_layer(MapFutureLayer::new(move |connecting| {
-        let has_one = connected.swap(true, Ordering::SeqCst);
-        async move {
-            if has_one {
-                pending::<()>().await;
-            }
-            connecting.await
-        }
-    }))
 }
 
 fn get_as(client: &Client, address: SocketAddr, key: &str) -> RequestBuilder {

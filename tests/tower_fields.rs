@@ -78,7 +78,7 @@ proptest! {
         let (limiter, clock) = limiter(policy);
         let seen = Arc::new(Mutex::new(None));
         let (allowed, denied) = (seen.clone(), seen.clone());
-        let inner = service_fn(move |request: Request<()>| {
+        let inner = service_fn(move |request: Request<String>| {
             *allowed.lock().unwrap() = request.extensions().get::<Decision<2>>().copied();
             ready(Ok::<_, Infallible>(Response::new(String::new())))
         });
@@ -382,7 +382,7 @@ async fn what_the_inner_service_has_written_is_neither_doubled_nor_mixed_with() 
             ],
         ),
     ] {
-        let inner = service_fn(move |_: Request<()>| {
+        let inner = service_fn(move |_: Request<String>| {
             let response = Response::builder().header(theirs, "theirs");
             ready(Ok::<_, Infallible>(response.body(String::new()).unwrap()))
         });
@@ -509,7 +509,7 @@ where
         .cost(|request| number(request.headers, "cost"))
         .answer(answer);
     let service = Inner::default().behind(&layer);
-    let costing = |cost: u64, mut request: Request<()>| {
+    let costing = |cost: u64, mut request: Request<String>| {
         request.headers_mut().insert("cost", cost.into());
         service.send(request)
     };

@@ -21,12 +21,12 @@ use tollgate::{Quota, RateLimiter};
 type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
 
 /// The key of a request, as the limiter stores it.
-fn found<K: RequestKey>(key: &K, request: &Request<()>) -> Result<Stored<K>, Keyless> {
+fn found<K: RequestKey, B>(key: &K, request: &Request<B>) -> Result<Stored<K>, Keyless> {
     key.key(&Head::from(request)).map(Cow::into_owned)
 }
 
 /// The key of a request, where that is absent otherwise.
-fn key<K: RequestKey>(key: &K, request: &Request<()>) -> Option<Stored<K>> {
+fn key<K: RequestKey, B>(key: &K, request: &Request<B>) -> Option<Stored<K>> {
     match found(key, request) {
         Ok(key) => Some(key),
         Err(Keyless::Absent) => None,
@@ -34,7 +34,7 @@ fn key<K: RequestKey>(key: &K, request: &Request<()>) -> Option<Stored<K>> {
     }
 }
 
-fn with_header(name: &str, values: &[&[u8]]) -> Request<()> {
+fn with_header(name: &str, values: &[&[u8]]) -> Request<String> {
     let mut request = request("/");
     for value in values {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -193,7 +193,7 @@ struct UserId(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Tier(u8);
 
-fn request_with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<()> {
+fn request_with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<String> {
     let mut request = request("/");
     request.extensions_mut().insert(extension);
     request
@@ -296,7 +296,7 @@ fn behind_proxies() -> ClientAddress {
 const PROXIES: [&str; 2] = ["10.0.0.0/8", "2001:db8:ffff::/48"];
 
 /// A request from `peer` with these lines of a header.
-fn from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<()> {
+fn from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<String> {
     let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
     let mut request = with_header(header, &lines);
     request

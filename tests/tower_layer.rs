@@ -20,7 +20,9 @@ use std::{
 use common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tollgate::tower::{Json, NoKey, RateLimit, RateLimitFuture, RateLimitLayer, Text, key};
+use tollgate::tower::{
+    Json, NoKey, RateLimit, RateLimitFuture, RateLimitLayer, RequestBody, Text, key,
+};
 use tollgate::{Decision, Quota};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
@@ -184,7 +186,7 @@ async fn a_request_costs_what_the_function_says() {
 
 #[tokio::test]
 async fn the_inner_service_sees_the_decision_if_that_is_asked_for() {
-    let seen = service_fn(|request: Request<()>| async move {
+    let seen = service_fn(|request: Request<String>| async move {
         let decision = request.extensions().get::<Decision<2>>();
         let text = decision.map_or("none".to_owned(), |decision| {
             decision.remaining().to_string()
@@ -206,7 +208,7 @@ struct Broken(&'static str);
 #[tokio::test]
 async fn the_error_of_the_inner_service_comes_out_as_it_is() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
-    let broken = service_fn(|_: Request<()>| ready(Err::<Response<String>, _>(Broken("down"))));
+    let broken = service_fn(|_: Request<String>| ready(Err::<Response<String>, _>(Broken("down"))));
     let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
     let service = layer.layer(broken);
     // The type is the inner one too, or this would not compile.
@@ -227,7 +229,7 @@ async fn the_error_of_the_inner_service_comes_out_as_it_is() {
 async fn readiness_is_the_inner_services() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
     let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
-    let (service, mut handle) = mock::pair::<Request<()>, Response<String>>();
+    let (service, mut handle) = mock::pair::<Request<String>, Response<String>>();
     let mut service = layer.layer(service);
     let mut context = Context::from_waker(Waker::noop());
 
@@ -256,7 +258,7 @@ impl Clone for Polled {
     }
 }
 
-impl Service<Request<()>> for Polled {
+impl Service<Request<String>> for Polled {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Response<String>, Infallible>>;
@@ -266,7 +268,7 @@ impl Service<Request<()>> for Polled {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
+    fn call(&mut self, _: Request<String>) -> Self::Future {
         assert!(self.0, "called, but another was polled");
         self.0 = false;
         ready(Ok(Response::new(String::new())))
@@ -290,9 +292,9 @@ async fn a_panic_of_the_inner_service_spoils_nothing() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
     let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
     let panics_at_once = service_fn(
-        |_: Request<()>| -> Ready<Result<Response<String>, Infallible>> { panic!("at once") },
+        |_: Request<String>| -> Ready<Result<Response<String>, Infallible>> { panic!("at once") },
     );
-    let panics_later = service_fn(|_: Request<()>| async {
+    let panics_later = service_fn(|_: Request<String>| async {
         if true {
             panic!("later");
         }
@@ -325,7 +327,7 @@ async fn a_request_that_is_dropped_half_way_drops_the_inner_one_and_keeps_its_co
     let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
     let dropped = Arc::new(AtomicBool::new(false));
     let guard = dropped.clone();
-    let stuck = service_fn(move |_: Request<()>| {
+    let stuck = service_fn(move |_: Request<String>| {
         let guard = Guard(guard.clone());
         async move {
             let _guard = guard;
@@ -353,6 +355,8 @@ enum Opaque {
     Text(String),
 }
 
+impl RequestBody for Opaque {}
+
 impl From<String> for Opaque {
     fn from(text: String) -> Opaque {
         Opaque::Text(text)
@@ -370,7 +374,7 @@ async fn a_response_goes_out_as_it_is_but_for_the_fields() {
     });
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let service = RateLimitLayer::new(limiter, KEY, REFUSED).layer(inner);
-    let request = || request_of("alice").map(|()| Opaque::Stream(1));
+    let request = || request_of("alice").map(|_| Opaque::Stream(1));
     let response = service.clone().oneshot(request()).await.unwrap();
     assert_eq!(response.status(), 207);
     assert_eq!(response.headers().len(), 4);
@@ -387,8 +391,9 @@ async fn any_body_that_is_made_from_a_text_will_do() {
         B: From<String> + Default + Send + 'static,
     {
         let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let inner =
-            service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(B::default()))));
+        let inner = service_fn(|_: Request<String>| {
+            ready(Ok::<_, Infallible>(Response::new(B::default())))
+        });
         let service = RateLimitLayer::new(limiter, KEY, REFUSED).layer(inner);
         service.oneshot(request("/")).await.unwrap()
     }
@@ -408,7 +413,7 @@ async fn no_form_of_a_layer_shows_a_key() {
     let layer = RateLimitLayer::new(limiter, KEY, NoKey::Share(shared))
         .answer_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
     let inner =
-        service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
+        service_fn(|_: Request<String>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
     let service = layer.layer(inner);
     _ = service.clone().oneshot(request_of("secret")).await;
     let denied = service
@@ -499,7 +504,7 @@ fn everything_crosses_threads() {
     crosses::<RateLimitLayer<key::Header>>();
     crosses::<RateLimitLayer<key::ClientAddress, 2, Json>>();
     crosses::<RateLimit<Mutex<()>, key::Header, 2, Text>>();
-    crosses::<RateLimitFuture<Future, String>>();
+    crosses::<RateLimitFuture<Future, String, String>>();
     crosses::<NoKey<2>>();
     crosses::<tollgate::tower::InvalidSetting>();
 }

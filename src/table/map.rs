@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    hash::{BuildHasher, Hash, Hasher},
+    hash::{BuildHasher, Hash},
 };
 
 use dashmap::{DashMap, SharedValue};
@@ -37,15 +37,9 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         self.map.shards().len()
     }
 
-    #[expect(
-        clippy::manual_hash_one,
-        reason = "`hash_one` may be overridden, and dashmap, which hashes too, does not use it"
-    )]
     #[inline]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
-        let mut hasher = self.map.hasher().build_hasher();
-        key.hash(&mut hasher);
-        hasher.finish()
+        self.map.hasher().hash_one(key)
     }
 
     #[inline]

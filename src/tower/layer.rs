@@ -1,6 +1,6 @@
 //! The layer, and how it is set up.
 
-use std::{fmt, hash::BuildHasher};
+use std::{fmt, hash::BuildHasher, time::Duration};
 
 use http::Response;
 use tower_layer::Layer;
@@ -9,6 +9,7 @@ use crate::hash::RandomState;
 use crate::limiter::RateLimiter;
 use crate::sync::Arc;
 use crate::tower::answer::{AnswerWith, Text};
+use crate::tower::drain::Limits;
 use crate::tower::error::InvalidSetting;
 use crate::tower::fields::IetfDraft;
 use crate::tower::head::Head;
@@ -80,6 +81,7 @@ where
                 cost: None,
                 answer: Arc::new(Text),
                 shows_decision: false,
+                drain: Some(Limits::DEFAULT),
                 #[cfg(feature = "tracing")]
                 logged_key: None,
             },
@@ -127,6 +129,7 @@ where
             cost,
             answer: _,
             shows_decision,
+            drain,
             #[cfg(feature = "tracing")]
             logged_key,
         } = self.rules;
@@ -139,6 +142,7 @@ where
                 cost,
                 answer: Arc::new(answer),
                 shows_decision,
+                drain,
                 #[cfg(feature = "tracing")]
                 logged_key,
             },
@@ -201,6 +205,50 @@ where
     /// inner service finds it.
     pub fn show_decision(mut self) -> RateLimitLayer<K, N, A, S> {
         self.rules.shows_decision = true;
+        self
+    }
+
+    /// Sets how much of a rejected request's body is read before the response goes out: at most
+    /// `max_bytes`, for at most `max_time`.
+    ///
+    /// Default: 16 MiB, 10 s. `max_bytes`: at least 1. `max_time`: from 0, which reads what has
+    /// arrived and waits for nothing, to 1 h. It counts from when the layer first waits.
+    ///
+    /// Set `max_bytes` to at least what a proxy in front lets through (`client_max_body_size` of
+    /// nginx), or such a proxy turns the rejection of a larger upload into 502. The
+    /// [module](super#rejected-requests-with-a-body) says why bodies are read, and which are not.
+    ///
+    /// # Errors
+    ///
+    /// If `max_bytes` is 0, or if `max_time` is longer than 1 h.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+    /// // Uploads of up to 100 MB come through the proxy.
+    /// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+    ///     .drain(100_000_000, Duration::from_secs(30))?;
+    /// assert!(layer.drain(0, Duration::from_secs(30)).is_err());
+    /// # Ok::<_, tollgate::tower::InvalidSetting>(())
+    /// ```
+    pub fn drain(
+        mut self,
+        max_bytes: u64,
+        max_time: Duration,
+    ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
+        self.rules.drain = Some(Limits::new(max_bytes, max_time)?);
+        Ok(self)
+    }
+
+    /// Answers rejected requests at once, and leaves their bodies unread.
+    ///
+    /// For a service that reads bodies in an outer layer, a server that reads what a service has
+    /// left, or a client that limits its own requests.
+    pub fn without_draining(mut self) -> RateLimitLayer<K, N, A, S> {
+        self.rules.drain = None;
         self
     }
 

@@ -12,6 +12,7 @@ use crate::hash::RandomState;
 use crate::limiter::RateLimiter;
 use crate::sync::Arc;
 use crate::tower::answer::Answer;
+use crate::tower::drain::Limits;
 use crate::tower::fields::{self, Fields, Written};
 use crate::tower::head::Head;
 use crate::tower::key::{Keyless, RequestKey, Stored};
@@ -44,6 +45,8 @@ pub(super) struct Rules<K: RequestKey, const N: usize, A, S> {
     pub(super) cost: Option<Cost>,
     pub(super) answer: Arc<A>,
     pub(super) shows_decision: bool,
+    /// `None` if the bodies of rejected requests are not read.
+    pub(super) drain: Option<Limits>,
     #[cfg(feature = "tracing")]
     pub(super) logged_key: Option<fn(&K::Key) -> String>,
 }
@@ -181,6 +184,7 @@ impl<K: RequestKey, const N: usize, A, S> Clone for Rules<K, N, A, S> {
             cost: self.cost.clone(),
             answer: Arc::clone(&self.answer),
             shows_decision: self.shows_decision,
+            drain: self.drain,
             #[cfg(feature = "tracing")]
             logged_key: self.logged_key,
         }
@@ -212,6 +216,7 @@ impl<K: RequestKey, const N: usize, A, S> fmt::Debug for Rules<K, N, A, S> {
             .field("fields", &self.keyed.fields)
             .field("is_exempting", &self.exempt.is_some())
             .field("is_costing", &self.cost.is_some())
+            .field("drain", &self.drain)
             .finish_non_exhaustive()
     }
 }

@@ -2,19 +2,21 @@
 
 use std::{
     fmt,
-    future::{self, Future, Ready},
+    future::Future,
     hash::BuildHasher,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::hash::RandomState;
 use crate::sync::Arc;
 use crate::tower::answer::{Answer, Text};
+use crate::tower::body::RequestBody;
+use crate::tower::drain::{Drain, Drained, Plan};
 use crate::tower::fields::Written;
 use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
@@ -42,10 +44,11 @@ where
     Stored<K>: 'static,
     A: Answer<O, N>,
     S: BuildHasher + Clone,
+    I: RequestBody,
 {
     type Response = Response<O>;
     type Error = T::Error;
-    type Future = RateLimitFuture<T::Future, O>;
+    type Future = RateLimitFuture<T::Future, O, I>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
         self.inner.poll_ready(context)
@@ -67,9 +70,19 @@ where
                     fields: Some(fields),
                 }
             }
-            Verdict::Refused(response) => Step::Refused {
-                response: future::ready(response),
-            },
+            Verdict::Refused(mut response) => {
+                let mut drain = None;
+                if let Some(limits) = rules.drain {
+                    match limits.plan(&request) {
+                        Plan::Read => drain = Some(limits.drain(request.into_body())),
+                        Plan::Answer(drained) => announce(drained, &mut response),
+                    }
+                }
+                Step::Rejected {
+                    response: Some(response),
+                    drain,
+                }
+            }
         };
         RateLimitFuture { step }
     }
@@ -78,17 +91,19 @@ where
 pin_project! {
     /// The response of a [`RateLimit`].
     #[must_use = "a future does nothing until it is polled"]
-    pub struct RateLimitFuture<F, O> {
+    pub struct RateLimitFuture<F, O, I> {
         #[pin]
-        step: Step<F, O>,
+        step: Step<F, O, I>,
     }
 }
 
 pin_project! {
     #[project = StepPinned]
-    enum Step<F, O> {
-        Refused {
-            response: Ready<Response<O>>,
+    enum Step<F, O, I> {
+        Rejected {
+            response: Option<Response<O>>,
+            #[pin]
+            drain: Option<Drain<I>>,
         },
         Passed {
             #[pin]
@@ -98,15 +113,32 @@ pin_project! {
     }
 }
 
-impl<F, O, E> Future for RateLimitFuture<F, O>
+impl<F, O, E, I> Future for RateLimitFuture<F, O, I>
 where
+    I: RequestBody,
     F: Future<Output = Result<Response<O>, E>>,
 {
     type Output = Result<Response<O>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
-            StepPinned::Refused { response } => Pin::new(response).poll(context).map(Ok),
+            StepPinned::Rejected {
+                response,
+                mut drain,
+            } => {
+                if let Some(body) = drain.as_mut().as_pin_mut() {
+                    let drained = ready!(body.poll(context));
+                    drain.set(None);
+                    if let Some(response) = response {
+                        announce(drained, response);
+                    }
+                }
+                match response.take() {
+                    Some(response) => Poll::Ready(Ok(response)),
+                    // Polled after it was ready.
+                    None => Poll::Pending,
+                }
+            }
             StepPinned::Passed { future, fields } => {
                 let mut response = ready!(future.poll(context))?;
                 if let Some(fields) = fields.take() {
@@ -118,7 +150,16 @@ where
     }
 }
 
-impl<F, O> fmt::Debug for RateLimitFuture<F, O> {
+/// Tells the client when the server will close the connection (RFC 9110, section 10.1.1).
+fn announce<O>(drained: Drained, response: &mut Response<O>) {
+    if drained == Drained::InPart {
+        let headers = response.headers_mut();
+        let lines = headers.entry(header::CONNECTION);
+        lines.or_insert(HeaderValue::from_static("close"));
+    }
+}
+
+impl<F, O, I> fmt::Debug for RateLimitFuture<F, O, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitFuture").finish_non_exhaustive()
     }

@@ -34,14 +34,14 @@ where
 }
 
 /// A request without a key.
-pub fn request(path: &str) -> Request<()> {
-    Request::get(path).body(()).unwrap()
+pub fn request(path: &str) -> Request<String> {
+    Request::get(path).body(String::new()).unwrap()
 }
 
 /// A request whose key is `key`.
-pub fn request_of(key: &str) -> Request<()> {
+pub fn request_of(key: &str) -> Request<String> {
     let request = Request::get("/").header("x-api-key", key);
-    request.body(()).unwrap()
+    request.body(String::new()).unwrap()
 }
 
 /// How many of these requests pass a limit of one request an hour for each key.
@@ -53,6 +53,7 @@ where
     let service = Inner::default().behind(&RateLimitLayer::new(limiter, key, no_key));
     let mut passed = 0;
     for request in requests {
+        let request = request.map(|()| String::new());
         passed += usize::from(service.send(request).await.status() == StatusCode::OK);
     }
     passed
@@ -102,9 +103,11 @@ impl<B> Service<Request<B>> for InnerService {
 
 /// A service that answers in text and never fails, cloned for each request as servers do.
 pub trait Limited:
-    Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send> + Clone + Send
+    Service<Request<String>, Response = Response<String>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
 {
-    fn send(&self, request: Request<()>) -> impl Future<Output = Response<String>> + Send {
+    fn send(&self, request: Request<String>) -> impl Future<Output = Response<String>> + Send {
         let response = self.clone().oneshot(request);
         async { response.await.unwrap_or_else(|never| match never {}) }
     }
@@ -113,7 +116,7 @@ pub trait Limited:
     fn statuses(
         &self,
         count: usize,
-        request: impl Fn() -> Request<()> + Send,
+        request: impl Fn() -> Request<String> + Send,
     ) -> impl Future<Output = Vec<u16>> + Send {
         let service = self.clone();
         async move {
@@ -127,7 +130,7 @@ pub trait Limited:
 }
 
 impl<T> Limited for T where
-    T: Service<Request<()>, Response = Response<String>, Error = Infallible, Future: Send>
+    T: Service<Request<String>, Response = Response<String>, Error = Infallible, Future: Send>
         + Clone
         + Send
 {

@@ -1,10 +1,19 @@
 //! What the tests over real sockets share: a runtime for server and clients, and what these read.
 
-use std::{future::Future, panic::resume_unwind};
+use std::{
+    future::{Future, pending},
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::HeaderMap;
+use reqwest::{Client, ClientBuilder};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tower::util::MapFutureLayer;
 
 use super::cases::finishes;
 use super::http::number;
@@ -35,4 +44,24 @@ pub async fn listen() -> TcpListener {
 #[track_caller]
 pub fn numbers(headers: &HeaderMap) -> [u64; 3] {
     ["limit", "remaining", "reset"].map(|name| number(headers, &format!("x-ratelimit-{name}")))
+}
+
+/// Neither the environment's proxies nor second tries, which would be requests that no test made.
+pub fn settings() -> ClientBuilder {
+    Client::builder().no_proxy().retry(reqwest::retry::never())
+}
+
+/// For a client that connects once: a request that finds no connection waits for that one to be
+/// free. Left to itself, a pool also opens others, depending on who is faster.
+pub fn one_connection() -> ClientBuilder {
+    let connected = Arc::new(AtomicBool::new(false));
+    settings().connector_layer(MapFutureLayer::new(move |connecting| {
+        let has_one = connected.swap(true, Ordering::SeqCst);
+        async move {
+            if has_one {
+                pending::<()>().await;
+            }
+            connecting.await
+        }
+    }))
 }

@@ -1,0 +1,79 @@
+//! How a layer reads the body of a request that it rejects.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Buf;
+use http_body::Body;
+
+/// The body of a request, as far as a layer reads it: to discard it.
+///
+/// Every [`http_body::Body`] implements this: the bodies of axum, hyper and tonic, `String`, and
+/// those of `http_body_util`. A service that a layer limits takes requests with such bodies only,
+/// because a rejected request is answered after its body has been read; see
+/// [`RateLimitLayer::drain`](super::RateLimitLayer::drain).
+///
+/// A body type of your own that does not implement `http_body::Body` can implement this instead.
+/// The provided methods are those of a body that cannot be read:
+///
+/// ```
+/// use tollgate::tower::RequestBody;
+///
+/// struct Upload(Vec<u8>);
+///
+/// // The whole upload is in memory, so no connection has bytes of it.
+/// impl RequestBody for Upload {}
+/// # let _ = Upload(Vec::new());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a rate limit cannot read requests with a body of type `{Self}`",
+    label = "this body type cannot be read and discarded",
+    note = "tollgate reads the body of a rejected request, so that the response reaches the client",
+    note = "types that implement `http_body::Body` 1.x can be read: the bodies of axum, hyper and \
+            tonic, `String`, `http_body_util::Empty`",
+    note = "in a test, send `Request<String>` instead of `Request<()>`; for a type of your own, \
+            write `impl tollgate::tower::RequestBody for …`"
+)]
+pub trait RequestBody {
+    /// Returns true if nothing is left to read.
+    fn is_at_end(&self) -> bool {
+        true
+    }
+
+    /// Returns the least number of bytes that are left, or 0 if it is unknown.
+    fn min_remaining(&self) -> u64 {
+        0
+    }
+
+    /// Reads the next part of the body, discards it, and returns its length in bytes.
+    ///
+    /// Returns `None` at the end of the body, and when it cannot be read further. Wakes the task
+    /// when there is more to read, as [`Future::poll`] does.
+    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
+        _ = context;
+        Poll::Ready(None)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: Body> RequestBody for B {
+    fn is_at_end(&self) -> bool {
+        self.is_end_stream() || self.size_hint().upper() == Some(0)
+    }
+
+    fn min_remaining(&self) -> u64 {
+        self.size_hint().lower()
+    }
+
+    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
+        self.poll_frame(context).map(|frame| {
+            // After an error a body is not to be polled again.
+            let frame = frame?.ok()?;
+            // Trailers count as no bytes. Servers bound the length of headers and trailers.
+            let length = frame.data_ref().map_or(0, Buf::remaining);
+            Some(u64::try_from(length).unwrap_or(u64::MAX))
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads and discards the body of a rejected request, before its response goes out.
+//!
+//! Over HTTP/1 a server that answers without reading the body has to close the connection. The
+//! client is still sending then, and its next write fails: it reports that error instead of the
+//! response. So the future of a rejected request reads the body first.
+
+mod reading;
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request, Version, header};
+
+pub(super) use self::reading::{Drain, Drained};
+use crate::tower::body::RequestBody;
+use crate::tower::error::InvalidSetting;
+
+/// How much of a rejected request's body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    bytes: u64,
+    time: Duration,
+}
+
+impl Limits {
+    /// The largest body that nginx lets through by default is 1 MB; services often raise that to
+    /// 8 or 10 MB. See `docs/architecture.md` for what was measured.
+    pub(super) const DEFAULT: Limits = Limits {
+        bytes: 16 * 1024 * 1024,
+        time: Duration::from_secs(10),
+    };
+
+    const MAX_TIME: Duration = Duration::from_secs(60 * 60);
+
+    pub(super) fn new(bytes: u64, time: Duration) -> Result<Limits, InvalidSetting> {
+        if bytes == 0 {
+            let setting = "the bytes to read of a rejected request's body";
+            let expected = "at least 1 (`without_draining` reads nothing)";
+            return Err(InvalidSetting::new("0", setting, expected));
+        }
+        if time > Limits::MAX_TIME {
+            let setting = "the time to read a rejected request's body";
+            return Err(InvalidSetting::new(
+                format!("{time:?}"),
+                setting,
+                "at most 1 h",
+            ));
+        }
+        Ok(Limits { bytes, time })
+    }
+}
+
+/// What precedes the response to a rejected request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    Answer(Drained),
+    Read,
+}
+
+impl Limits {
+    pub(super) fn plan<I: RequestBody>(self, request: &Request<I>) -> Plan {
+        let version = request.version();
+        // HTTP/2 and HTTP/3 reset the stream, without harm to the connection.
+        if version > Version::HTTP_11 || request.body().is_at_end() {
+            return Plan::Answer(Drained::Whole);
+        }
+        // hyper sends `100 Continue` when the body is polled, which asks for the upload.
+        // HTTP/1.0 does not have this expectation.
+        let awaits_continue = version == Version::HTTP_11 && expects_continue(request.headers());
+        if awaits_continue || request.body().min_remaining() > self.bytes {
+            return Plan::Answer(Drained::InPart);
+        }
+        Plan::Read
+    }
+
+    pub(super) fn drain<I: RequestBody>(self, body: I) -> Drain<I> {
+        Drain::new(body, self.bytes, self.time)
+    }
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::EXPECT).iter();
+    lines.any(|line| {
+        let mut expectations = line.as_bytes().split(|byte| *byte == b',');
+        expectations.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use super::*;
+
+    struct Upload(u64);
+
+    impl RequestBody for Upload {
+        fn is_at_end(&self) -> bool {
+            self.0 == 0
+        }
+
+        fn min_remaining(&self) -> u64 {
+            self.0
+        }
+
+        fn poll_discard(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+            panic!("a plan polls nothing");
+        }
+    }
+
+    const LIMITS: Limits = Limits {
+        bytes: 100,
+        time: Duration::from_secs(1),
+    };
+
+    /// `None` if the body is to be read.
+    fn answered(version: Version, expect: &[&str], bytes: u64) -> Option<Drained> {
+        let mut request = Request::builder().version(version);
+        for line in expect {
+            request = request.header("expect", *line);
+        }
+        match LIMITS.plan(&request.body(Upload(bytes)).unwrap()) {
+            Plan::Answer(drained) => Some(drained),
+            Plan::Read => None,
+        }
+    }
+
+    #[test]
+    fn bodies_of_http_1_are_read_up_to_the_limit() {
+        for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11] {
+            assert_eq!(answered(version, &[], 0), Some(Drained::Whole));
+            assert_eq!(answered(version, &[], 1), None);
+            assert_eq!(answered(version, &[], 100), None);
+            assert_eq!(answered(version, &[], 101), Some(Drained::InPart));
+        }
+    }
+
+    #[test]
+    fn bodies_of_http_2_and_http_3_are_left() {
+        for version in [Version::HTTP_2, Version::HTTP_3] {
+            for bytes in [0, 1, 101] {
+                assert_eq!(answered(version, &[], bytes), Some(Drained::Whole));
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_waits_for_100_continue_is_left() {
+        for lines in [
+            &["100-continue"][..],
+            &["100-Continue"],
+            &["a, 100-continue ,b"],
+            &["a", "100-continue"],
+        ] {
+            let left = Some(Drained::InPart);
+            assert_eq!(answered(Version::HTTP_11, lines, 1), left, "{lines:?}");
+            // This version has no such expectation, so the body comes by itself.
+            assert_eq!(answered(Version::HTTP_10, lines, 1), None, "{lines:?}");
+        }
+        for lines in [&["200-ok"][..], &["100-continued"], &[""]] {
+            assert_eq!(answered(Version::HTTP_11, lines, 1), None, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_refused_by_their_value() {
+        let refused = |bytes, time| Limits::new(bytes, time).unwrap_err().to_string();
+        let text = refused(0, Duration::ZERO);
+        assert!(
+            text.starts_with("found \"0\" as") && text.contains("at least 1"),
+            "{text}"
+        );
+        let text = refused(1, Duration::from_millis(3_600_001));
+        assert!(text.starts_with("found \"3600.001s\" as"), "{text}");
+        assert!(text.ends_with("expected at most 1 h"), "{text}");
+        let hour = Duration::from_secs(3_600);
+        assert!(Limits::new(u64::MAX, hour).is_ok() && Limits::new(1, Duration::ZERO).is_ok());
+    }
+}

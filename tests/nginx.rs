@@ -1,0 +1,111 @@
+//! Rejected uploads behind a real nginx, which takes a failed upload for a failed upstream.
+//!
+//! `.ci/run nginx` installs nginx and runs this.
+
+#![cfg(feature = "tower")]
+
+mod common;
+#[path = "common/nginx.rs"]
+mod nginx;
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use common::http::{KEY, limiter};
+use common::sockets::{listen, over_sockets};
+use http::StatusCode;
+use nginx::{Nginx, Proxying};
+use reqwest::Client;
+use tollgate::Quota;
+use tollgate::tower::key::Header;
+use tollgate::tower::{NoKey, RateLimitLayer};
+
+const WAYS: [Proxying; 3] = [Proxying::Default, Proxying::Unbuffered, Proxying::Keepalive];
+
+/// How many requests had which status.
+type Statuses = BTreeMap<u16, usize>;
+
+#[test]
+#[ignore = "needs nginx: .ci/run nginx"]
+fn two_hundred_rejected_uploads_of_each_length_become_no_502() {
+    for proxying in WAYS {
+        for (length, uploads) in [(50_000, 200), (1_000_000, 200), (8_000_000, 200)] {
+            over_sockets(async move {
+                let [alice, others] = statuses(proxying, |layer| layer, length, uploads).await;
+                let expected = Statuses::from([(429, uploads)]);
+                assert_eq!(alice, expected, "{proxying:?}, {length} bytes");
+                let expected = Statuses::from([(200, uploads)]);
+                assert_eq!(
+                    others, expected,
+                    "{proxying:?}, {length} bytes, other users"
+                );
+            });
+        }
+    }
+}
+
+/// Or the test above could not fail.
+#[test]
+#[ignore = "needs nginx: .ci/run nginx"]
+fn without_draining_rejected_uploads_become_502_and_other_users_are_rejected() {
+    for proxying in WAYS {
+        over_sockets(async move {
+            let undrained = RateLimitLayer::without_draining;
+            let [alice, others] = statuses(proxying, undrained, 8_000_000, 40).await;
+            let failed = |statuses: &Statuses| statuses.get(&502).copied().unwrap_or(0);
+            assert!(failed(&alice) > 0, "{proxying:?}: {alice:?}");
+            assert!(failed(&others) > 0, "{proxying:?}: {others:?}");
+        });
+    }
+}
+
+/// Alice is over her limit and sends `uploads` of `length` bytes to two upstreams, and after each
+/// another user sends a request that passes. Returns the statuses of both.
+async fn statuses(
+    proxying: Proxying,
+    set: impl Fn(RateLimitLayer<Header>) -> RateLimitLayer<Header>,
+    length: usize,
+    uploads: usize,
+) -> [Statuses; 2] {
+    let upstreams = [upstream(&set).await, upstream(&set).await];
+    let nginx = Nginx::start(proxying, &upstreams);
+    let client = Client::builder().no_proxy().retry(reqwest::retry::never());
+    let client = client.build().unwrap();
+    let upload = Bytes::from(vec![b'x'; length]);
+    let mut statuses = [Statuses::new(), Statuses::new()];
+    for number in 0..uploads {
+        let requests = [
+            ("alice".to_owned(), upload.clone()),
+            (format!("user-{number}"), Bytes::from_static(b"a note")),
+        ];
+        for (statuses, (key, body)) in statuses.iter_mut().zip(requests) {
+            let request = client.post(format!("http://{}/", nginx.address));
+            let request = request.header("x-api-key", key).body(body);
+            // A connection that nginx cuts counts as 0.
+            let status = match request.send().await {
+                Ok(response) => response.status().as_u16(),
+                Err(_) => 0,
+            };
+            *statuses.entry(status).or_default() += 1;
+        }
+    }
+    statuses
+}
+
+/// A service that rejects alice, and reads what others send.
+async fn upstream(set: impl Fn(RateLimitLayer<Header>) -> RateLimitLayer<Header>) -> SocketAddr {
+    let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
+    assert!(limiter.allow("alice"));
+    let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+    let app = Router::new()
+        .route("/", post(|_body: Bytes| async {}))
+        .layer(DefaultBodyLimit::disable())
+        .layer(set(RateLimitLayer::new(limiter, KEY, no_key)));
+    let listener = listen().await;
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    address
+}
