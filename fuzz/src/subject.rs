@@ -87,6 +87,7 @@ impl<const N: usize> Subject<N> {
             self.sweep();
         }
         self.timed.rewind(by);
+        _ = self.look(KEYS[0], 0);
     }
 
     pub(crate) fn smallest_burst(&self) -> u64 {

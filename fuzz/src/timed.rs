@@ -1,11 +1,14 @@
 //! A limiter on a clock of its own, which is moved to the ns.
 
 use std::{
+    cell::RefCell,
     hash::{BuildHasherDefault, DefaultHasher},
     time::Duration,
 };
 
 use tollgate::{ManualClock, Quota, RateLimiter};
+
+use crate::oracle::Counted;
 
 /// The uptime in ns at which a limiter's time stops, as the documentation of `Clock` has it.
 pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
@@ -17,9 +20,10 @@ pub(crate) struct Timed<const N: usize> {
     /// With a hasher that is not seeded: an input does the same in every run.
     pub(crate) limiter: RateLimiter<u8, N, BuildHasherDefault<DefaultHasher>>,
     clock: ManualClock,
-    /// What the clock reads, and the most it has read so far.
+    /// What the clock reads.
     reading: u64,
-    highest: u64,
+    /// What the limiter makes of that, which reads the clock after each step of it.
+    counted: RefCell<Counted>,
 }
 
 impl<const N: usize> Timed<N> {
@@ -36,36 +40,34 @@ impl<const N: usize> Timed<N> {
             limiter,
             clock,
             reading: START,
-            highest: START,
+            counted: RefCell::new(Counted::from(START)),
         }
     }
 
-    /// The ns since the limiter was built, when time has stood still at every step back.
+    /// The ns that the limiter has counted since it was built.
     pub(crate) fn now(&self) -> u64 {
-        since_start(self.highest)
+        self.counted.borrow_mut().at(self.reading).min(HORIZON)
     }
 
     pub(crate) fn advance(&mut self, by: u64) {
         self.clock.advance(Duration::from_nanos(by));
         self.reading = self.reading.saturating_add(by);
-        self.highest = self.highest.max(self.reading);
     }
 
     pub(crate) fn advance_to(&mut self, now: u64) {
         self.advance(self.until(now));
     }
 
-    /// How far the clock has to go to `now`.
-    pub(crate) fn until(&self, now: u64) -> u64 {
-        START.saturating_add(now).saturating_sub(self.reading)
+    /// How far the clock has to go until the limiter counts `then`.
+    pub(crate) fn until(&self, then: u64) -> u64 {
+        match then.saturating_sub(self.now()) {
+            0 => 0,
+            ahead => ahead.saturating_add(self.counted.borrow().behind(self.reading)),
+        }
     }
 
     pub(crate) fn rewind(&mut self, by: u64) {
         self.clock.rewind(Duration::from_nanos(by));
         self.reading = self.reading.saturating_sub(by);
     }
-}
-
-fn since_start(reading: u64) -> u64 {
-    reading.saturating_sub(START).min(HORIZON)
 }

@@ -143,6 +143,11 @@ impl Counted {
         self.time = self.time.saturating_add(forward);
         self.time
     }
+
+    /// How far a reading is behind that at which the time was counted.
+    pub fn behind(&self, reading: u64) -> u64 {
+        self.reading.saturating_sub(reading)
+    }
 }
 
 /// The rational model at a time that is known to less than 1 ns: for quotas whose unit does not
