@@ -76,8 +76,9 @@
 //! bucket holds is answered with 400 and no time to retry: no wait would help it.
 //!
 //! Browsers show these fields to scripts of other origins only if
-//! `Access-Control-Expose-Headers` names them, and send `OPTIONS` requests on their own: exempt
-//! those, or put the layer for CORS outside this one.
+//! `Access-Control-Expose-Headers` names them, and send `OPTIONS` requests on their own. Put the
+//! layer for CORS outside this one: it answers those requests. (An exemption of `OPTIONS` would also
+//! let through what a handler for any method does with it.)
 //!
 //! # Where to put it
 //!

@@ -19,15 +19,15 @@ use crate::tower::refusal::Refusal;
 /// `String`. For another, such as a `BoxBody`, a function turns one into the other:
 ///
 /// ```
-/// # use std::sync::Arc;
+/// # use std::sync::Arc; use tollgate::{Quota, RateLimiter};
 /// use bytes::Bytes;
 /// use http::Response;
 /// use http_body_util::{Full, combinators::BoxBody};
 /// use tollgate::tower::{Answer, Json, NoKey, RateLimitLayer, key::Extension};
-/// # use tollgate::{Quota, RateLimiter};
-/// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+/// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
+/// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
 ///
-/// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+/// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
 ///     .answer_with(|refusal| {
 ///         let answer: Response<Full<Bytes>> = Json.answer(refusal);
 ///         answer.map(BoxBody::new)

@@ -23,18 +23,25 @@ use crate::tower::service::RateLimit;
 ///
 /// ```
 /// use std::sync::Arc;
+/// use axum::extract::MatchedPath;
 /// use http::StatusCode;
 /// use tollgate::tower::{NoKey, RateLimitLayer, key::Extension};
 /// use tollgate::{Quota, RateLimiter};
 ///
-/// /// What authentication leaves in the request's extensions.
+/// /// The owner of the API key, as authentication looked it up and left it in the extensions. (A
+/// /// limit by the key itself would give an owner of many keys many buckets.)
 /// #[derive(Clone, PartialEq, Eq, Hash)]
-/// struct ApiKey(String);
+/// struct Owner(u64);
 ///
 /// let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100).burst(10)));
+/// // A request without an owner comes here only if the layers are in the wrong order.
 /// let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
-/// let layer = RateLimitLayer::new(limiter, Extension::<ApiKey>::new(), no_key)
-///     .exempt(|request| ["/health", "/docs"].contains(&request.path()));
+/// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
+///     .exempt(|request| {
+///         // The route that axum's router has matched, not the path as the client spelled it.
+///         let route = request.extensions.get::<MatchedPath>();
+///         route.is_some_and(|route| ["/health", "/docs"].contains(&route.as_str()))
+///     });
 /// # let _ = layer;
 /// ```
 ///
@@ -94,8 +101,15 @@ where
     K: RequestKey,
     S: BuildHasher + Clone,
 {
-    /// Lets the requests that `is_exempt` through unlimited and without fields: public paths, or
-    /// methods such as `OPTIONS`. Said several times, each predicate exempts.
+    /// Lets the requests that `is_exempt` through, unlimited and without fields. With several calls,
+    /// each predicate exempts.
+    ///
+    /// # Caveats
+    ///
+    /// A client writes the method and the path. `//health`, `/health/` and `/%68ealth` may or may
+    /// not be `/health`, as the router has it, and a handler may take any method. So decide by the
+    /// route that the router has matched, as in the [example](RateLimitLayer).
+    /// [More](super::key#what-a-client-chooses).
     pub fn exempt<F>(mut self, is_exempt: F) -> RateLimitLayer<K, N, A, S>
     where
         F: Fn(&Head<'_>) -> bool + Send + Sync + 'static,
@@ -109,7 +123,13 @@ where
 
     /// Spends as many units on each request as `cost` says, instead of one.
     ///
-    /// A cost of 0 always passes. One above the burst of a quota never does, and is answered so.
+    /// A cost above the burst of a quota never passes, and is answered so.
+    ///
+    /// # Caveats
+    ///
+    /// A cost of 0 always passes: it is no limit. If the cost follows from what a client may leave
+    /// out, such as the length of a body, charge the most where it is missing. There is an
+    /// [example](super::key#what-a-client-chooses).
     pub fn cost<F>(mut self, cost: F) -> RateLimitLayer<K, N, A, S>
     where
         F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
@@ -152,10 +172,10 @@ where
     /// Answers refusals with what `answer` returns.
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
-    /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
-    /// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+    /// # use std::sync::Arc; use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
+    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
+    /// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
     ///     .answer_with(|refusal| {
     ///         let mut response = http::Response::new(format!("slow down: {refusal}"));
     ///         *response.status_mut() = refusal.status();
@@ -225,11 +245,11 @@ where
     /// # Examples
     ///
     /// ```
-    /// # use std::{sync::Arc, time::Duration};
-    /// # use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
-    /// # let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100)));
+    /// # use std::{sync::Arc, time::Duration}; use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
+    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
     /// // Uploads of up to 100 MB come through the proxy.
-    /// let layer = RateLimitLayer::new(limiter, Extension::<u64>::new(), NoKey::LetThrough)
+    /// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
     ///     .drain(100_000_000, Duration::from_secs(30))?;
     /// assert!(layer.drain(0, Duration::from_secs(30)).is_err());
     /// # Ok::<_, tollgate::tower::InvalidSetting>(())

@@ -24,7 +24,7 @@ use crate::tower::refusal::Refusal;
 /// [`Refuse`](NoKey::Refuse), or 400.
 #[derive(Clone)]
 pub enum NoKey<const N: usize = 1> {
-    /// It is let through, unlimited.
+    /// It is let through, unlimited. A client that can leave the key out then has no limit.
     LetThrough,
     /// It is refused with this status, which is one of 4xx or 5xx.
     ///
@@ -32,7 +32,8 @@ pub enum NoKey<const N: usize = 1> {
     /// `INTERNAL_SERVER_ERROR` says so. `UNAUTHORIZED` has to come with `WWW-Authenticate`, which
     /// an [answer of your own](super::RateLimitLayer::answer_with) can add.
     Refuse(StatusCode),
-    /// It shares one bucket, of this limiter, with all others that have no key.
+    /// It shares one bucket, of this limiter, with all others that have no key. One client can
+    /// exhaust the bucket for all of them.
     Share(Arc<RateLimiter<(), N>>),
 }
 
