@@ -371,11 +371,10 @@ where
             Some(sweep) => sweep,
             None => {
                 let inserted = core.table.inserted();
-                let is_empty = core.table.len() == 0;
-                if is_empty && found_empty == Some(inserted) {
+                if found_empty == Some(inserted) {
                     return Next::In(interval);
                 }
-                found_empty = is_empty.then_some(inserted);
+                found_empty = (core.table.len() == 0).then_some(inserted);
                 core.start_sweep()
             }
         };

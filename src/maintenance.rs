@@ -33,6 +33,7 @@ pub(crate) enum Next {
     /// To be run again after this time.
     In(Duration),
     /// Never to be run again.
+    #[allow(dead_code, reason = "the layer for HTTP alone has such jobs")]
     Done,
 }
 
@@ -186,6 +187,7 @@ impl Queue {
 }
 
 /// Wakes a task once, when its time has come. Dropping it cancels that.
+#[allow(dead_code, reason = "the layer for HTTP alone has tasks to wake")]
 #[must_use = "dropping it cancels the wake"]
 pub(crate) struct Alarm {
     due: Duration,
@@ -194,6 +196,7 @@ pub(crate) struct Alarm {
     registration: Registration,
 }
 
+#[allow(dead_code, reason = "the layer for HTTP alone has tasks to wake")]
 impl Alarm {
     /// Wakes `waker` once `delay` of real time has passed.
     ///
