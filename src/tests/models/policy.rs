@@ -2,6 +2,7 @@
 
 use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::Quota;
+use crate::sync::Arc;
 
 /// The first quota has room for both askers, the second for one: what the refused one leaves
 /// untouched shows in the first.
@@ -30,5 +31,26 @@ fn neither_quota_is_exceeded_while_the_faster_refills() {
         assert!(spent == 1 || spent == 2);
         let [hour, second] = *limiter.peek(KEY).quotas();
         assert_eq!((hour.remaining(), second.remaining()), (2 - spent, 0));
+    });
+}
+
+/// Threads that peek lock the shard as a check does: each sees both quotas before it or after it.
+#[test]
+fn peeks_beside_a_check_see_all_of_it_or_nothing() {
+    model(|| {
+        let (limiter, _) = limiter([Quota::per_hour(5), quota(3)]);
+        assert!(limiter.allow(KEY));
+        let peek = || {
+            let limiter = Arc::clone(&limiter);
+            loom::thread::spawn(move || {
+                let [hour, second] = *limiter.peek(KEY).quotas();
+                let seen = (hour.remaining(), second.remaining());
+                assert!(seen == (4, 2) || seen == (2, 0), "{seen:?}");
+            })
+        };
+        let (one, other) = (peek(), peek());
+        assert!(limiter.check_n(KEY, 2).is_allowed());
+        one.join().unwrap();
+        other.join().unwrap();
     });
 }
