@@ -252,3 +252,6 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
         mem::forget(again);
     }
 }
+
+#[cfg(all(test, not(tollgate_loom)))]
+mod tests;

@@ -1,0 +1,85 @@
+//! The order of jobs, on the thread itself. What races is modelled under loom.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Wake, Waker};
+
+use super::*;
+
+/// Long enough for any machine, and no test waits for it but one that fails.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Flag>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A sweep of a large table is such a job: one slice after the other.
+#[test]
+fn what_is_due_does_not_wait_for_a_job_in_slices() {
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let (ended, wait) = mpsc::channel();
+    let (seen, mut slices) = (Arc::clone(&flag), 0_u32);
+    let slow = Registration::new(Duration::ZERO, move || {
+        slices += 1;
+        let is_woken = seen.0.load(Ordering::SeqCst);
+        // Without an end, it would never be overtaken by a job that waits for it.
+        if is_woken || slices == 10_000_000 {
+            ended.send(is_woken).unwrap();
+            return Next::Done;
+        }
+        Next::Again
+    })
+    .unwrap();
+    let waker = Waker::from(Arc::clone(&flag));
+    let alarm = Alarm::after(Duration::from_millis(5), &waker).unwrap();
+    assert!(wait.recv_timeout(DEADLINE).unwrap(), "it was overtaken");
+    assert!(alarm.is_due());
+    drop(slow);
+}
+
+/// Two such jobs take turns.
+#[test]
+fn jobs_in_slices_take_turns() {
+    let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+    let (ended, wait) = mpsc::channel();
+    let jobs = [0, 1].map(|own| {
+        let (counts, ended) = (Arc::clone(&counts), ended.clone());
+        Registration::new(Duration::from_millis(1), move || {
+            let slices = counts[own].fetch_add(1, Ordering::SeqCst);
+            let other = counts[1 - own].load(Ordering::SeqCst);
+            // The other may not be registered yet at first.
+            if slices >= 1_000 && other > 0 {
+                ended.send(()).unwrap();
+                return Next::Done;
+            }
+            Next::Again
+        })
+        .unwrap()
+    });
+    for _ in &jobs {
+        wait.recv_timeout(DEADLINE).unwrap();
+    }
+}
+
+/// A job that panics is run again a second later.
+#[test]
+fn a_job_that_panics_is_not_lost() {
+    let (ended, wait) = mpsc::channel();
+    let mut runs = 0;
+    let job = Registration::new(Duration::ZERO, move || {
+        runs += 1;
+        ended.send(runs).unwrap();
+        if runs == 1 {
+            std::panic::resume_unwind(Box::new("the first time"));
+        }
+        Next::Done
+    })
+    .unwrap();
+    assert_eq!(wait.recv_timeout(DEADLINE), Ok(1));
+    assert_eq!(wait.recv_timeout(DEADLINE), Ok(2));
+    drop(job);
+}
