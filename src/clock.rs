@@ -26,15 +26,17 @@ pub(crate) use self::timer::Timer;
 /// # A step back
 ///
 /// Time that steps back by up to 1 s stands still until the clock has caught up: nothing is
-/// earned, and no unit is lost. After a longer step, time counts on from where it was: nothing is
-/// credited for the step, and no key waits longer than its debt takes. Every step forward counts
-/// as time that has passed, after a step back too.
+/// earned, and no unit is lost. After a longer step, time counts on from where it was, from the
+/// first time on that the limiter reads the clock again: nothing is credited for the step, and from
+/// then on no key waits longer than its debt takes. Every step forward counts as time that has
+/// passed, after a step back too.
 ///
 /// # Caveats
 ///
-/// - **Steps below 1 ms** of the system's clock may go undetected, such as between the time stamp
-///   counters of two sockets. A full bucket can then be credited that interval twice; any other
-///   bucket reads low by as much until the clock has caught up. `ManualClock` detects every step.
+/// - **The last 1 ms** of the system's clock before a step back may be counted twice. Shorter steps
+///   go undetected, such as between the time stamp counters of two sockets. A full bucket can then
+///   be credited that interval twice; any other bucket reads low by as much until the clock has
+///   caught up. `ManualClock` and functions have no such interval.
 /// - **Suspend.** Time during which the machine is suspended may not count: the time stamp counter
 ///   and the monotonic clock stop on most systems. Keys then earn nothing while it sleeps. A
 ///   denied key may wait longer by the wall clock; nothing extra is admitted.
@@ -56,7 +58,8 @@ enum Source {
     Function(Arc<Box<dyn Fn() -> Duration + Send + Sync>>),
 }
 
-/// No panic leaves its state half written: that is one word, and a registration under a lock.
+/// No panic leaves the state of a clock half written: that is one word, and a registration under a
+/// lock. (What a function refers to is its author's.)
 impl RefUnwindSafe for Clock {}
 impl UnwindSafe for Clock {}
 
@@ -83,9 +86,11 @@ impl Clock {
     /// - A unit may be denied for d after it was earned, also after
     ///   [`retry_after`](crate::Decision::retry_after). The numbers of a decision are up to d old.
     ///
-    /// Clones share the time. The thread is that of [all limiters](crate::RateLimiter#threads). If
-    /// it is more than 0.1 s late, one check in 64 of each thread refreshes the time itself; so
-    /// does a forked child, which then starts a thread of its own.
+    /// Clones share the time. The thread is that of [all limiters](crate::RateLimiter#threads), so
+    /// a refresh can also wait for a slice of a sweep, and for what the keys of a limiter do when
+    /// they are dropped. If it is late by more than 0.1 s and four intervals, about one check in 64
+    /// of each thread refreshes the time itself. So does a forked child, which then starts a thread
+    /// of its own; until that check, its time stands still.
     ///
     /// # Errors
     ///
@@ -109,8 +114,12 @@ impl Clock {
 
     /// Returns a clock that reads `now`: the time since any fixed instant, at most 584 years.
     ///
-    /// A check calls `now` while it holds the lock of a shard. It must be quick and must not call
-    /// the limiter. If it panics, the panic propagates and no units are spent.
+    /// A limiter calls `now` when it is built, and then on each thread that calls a method which
+    /// reads the time: mostly while it holds the lock of a shard. `now` must be quick, must not call
+    /// the limiter, and must be of one time base on all those threads. If it panics, the panic
+    /// propagates and no units are spent.
+    ///
+    /// The maintenance thread never calls it. It sweeps as of the latest time that was read.
     ///
     /// Each check that finds a later time writes it to a word that all threads share, so that a
     /// step back of any length is detected. For many threads, the default clock is faster.
@@ -157,6 +166,11 @@ impl Clock {
             Source::Manual(clock) => clock.nanos(),
             Source::Function(now) => nanos(now()),
         }
+    }
+
+    /// Whether reading it calls the user's code.
+    fn is_function(&self) -> bool {
+        matches!(self.0, Source::Function(_))
     }
 
     fn precision(&self) -> Precision {

@@ -56,23 +56,30 @@ use crate::table::Table;
 ///
 /// One thread, named `tollgate`, sweeps all limiters of the process and refreshes all coarse
 /// clocks. The first of them starts it, and it ends with the last. Limiters that are
-/// [swept by hand](Builder::sweep_by_hand) need none.
+/// [swept by hand](Builder::sweep_by_hand) need none. (The layer for HTTP does, while it waits for
+/// the body of a rejected request.)
 ///
 /// - It sweeps in slices of some thousand keys, and takes the limiters by turns. An empty limiter
 ///   costs it next to nothing, and 2,000 limiters one thread: but each takes 39 KB of shards
 ///   ([fewer](Builder::shards) if set), so one limiter with the tenant in the key is better than
 ///   one for each tenant.
 /// - **The key's own code.** `Drop` of swept keys and `Hash` of stored ones run on this thread. If
-///   they block, no limiter is swept meanwhile. If they panic, the sweep goes on with the next.
+///   they block, nothing else is done meanwhile: no sweep, no refresh of a coarse clock, no time
+///   limit of the layer for HTTP. If they panic, the sweep goes on with the next.
 /// - **Dropping a limiter** waits for no sweep. It drops the keys, unless a slice of a sweep of
-///   this limiter is under way, after which that thread drops them.
+///   this limiter is under way. Then that thread drops them, in slices.
 /// - **Signals.** The thread has the signal mask of the thread that started it, so the system may
 ///   run signal handlers on it. A program that wants signals on one thread alone blocks them
 ///   before it builds its first limiter, and unblocks them there.
 /// - **Fork.** A forked child has no such thread. It starts one of its own for the limiters and
 ///   clocks that it builds. The limiters that it inherits can be used and dropped, but are not
-///   swept, and a lock that another thread held at the instant of the fork stays locked for ever.
-///   So build limiters after the fork. (A coarse clock that it inherits goes on.)
+///   swept, and what another thread was doing with them at the instant of the fork goes wrong: a
+///   lock that it held stays locked for ever, and keys of a sweep under way are leaked. A child that
+///   has the same process id in another namespace (a container's first process that forks into a new
+///   one) is taken for its parent. So build limiters after the fork. (A coarse clock that it
+///   inherits goes on, as [documented](crate::Clock::coarse).)
+/// - **Unloading.** A library that is unloaded while the process runs must not use limiters of its
+///   own: the thread may still be at its last instructions when the last limiter is dropped.
 ///
 /// # Consistency
 ///
@@ -98,10 +105,10 @@ use crate::table::Table;
 /// keys of that shard may be lost with their debt, and [`len`](RateLimiter::len) stays too high by
 /// as many.
 pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
-    /// Dropped first: then the keys are dropped by the thread that drops the limiter, unless a
-    /// slice of a sweep is under way, which drops them when it ends.
-    _sweeping: Option<Registration>,
     core: Arc<Core<K, N, S>>,
+    /// Dropped last: its job has the last handle of the core then, and drops the keys on the thread
+    /// that drops the limiter, unless a slice of a sweep is under way. Then it drops them in slices.
+    _sweeping: Option<Registration>,
 }
 
 /// What the limiter shares with the maintenance thread.
@@ -251,7 +258,9 @@ where
 
     /// Forgets every key whose bucket is full, and says how many those were.
     ///
-    /// No decision depends on when, or whether, this is called: an unknown key has a full bucket.
+    /// A key that moves meanwhile, as its shard grows or shrinks, may be passed over until the next
+    /// sweep. No decision depends on when, or whether, this is called: an unknown key has a full
+    /// bucket.
     /// It locks one shard of the table at a time, for some thousand keys, and gives memory back
     /// after a flood.
     ///
@@ -259,7 +268,7 @@ where
     ///
     /// If the `Drop` or the `Hash` of a key does, once all other keys have been looked at.
     pub fn sweep(&self) -> usize {
-        let mut sweep = self.core.start_sweep();
+        let mut sweep = Sweep::at(self.core.timer.publish_now());
         while self.core.sweep_some(&mut sweep) {}
         sweep.finish()
     }
@@ -332,17 +341,19 @@ where
             .upsert(hash, key.to_owned(), || true, |words| self.spend(words, n))
     }
 
-    fn start_sweep(&self) -> Sweep {
-        Sweep::at(self.timer.publish_now())
-    }
-
     /// Goes on with a sweep, for a slice. False if there was nothing left to do.
     fn sweep_some(&self, sweep: &mut Sweep) -> bool {
         let is_full = self.policy.full_at(sweep.now);
-        let slice = self
-            .table
-            .remove_some(&mut sweep.cursor, |words| !is_full(words));
-        let Some(slice) = slice else {
+        self.remove_some(sweep, |words| !is_full(words))
+    }
+
+    /// Goes on to drop all keys, for a slice. False if there was nothing left to do.
+    fn drop_some(&self, sweep: &mut Sweep) -> bool {
+        self.remove_some(sweep, |_| false)
+    }
+
+    fn remove_some(&self, sweep: &mut Sweep, keep: impl Fn(&[u64; N]) -> bool) -> bool {
+        let Some(slice) = self.table.remove_some(&mut sweep.cursor, keep) else {
             return false;
         };
         sweep.forgotten += slice.removed;
@@ -354,11 +365,12 @@ where
     }
 }
 
-/// The maintenance thread's job: a sweep at each interval, in slices.
+/// The maintenance thread's job: a sweep at each interval, in slices. If the limiter is dropped
+/// meanwhile, it drops the keys, in slices too, so that no other job waits for all of them.
 fn sweep_every<K, const N: usize, S>(
     core: Arc<Core<K, N, S>>,
     interval: Duration,
-) -> impl FnMut() -> Next
+) -> impl FnMut(bool) -> Next
 where
     K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
@@ -366,7 +378,20 @@ where
     let mut current: Option<Sweep> = None;
     // The number of keys ever inserted, when a sweep last found none stored.
     let mut found_empty = None;
-    move || {
+    let mut is_dropping = false;
+    move |was_removed| {
+        if was_removed {
+            // This is the last handle of the core.
+            if !is_dropping {
+                is_dropping = true;
+                current = None;
+            }
+            let sweep = current.get_or_insert_with(|| Sweep::at(0));
+            return match core.drop_some(sweep) {
+                true => Next::Again,
+                false => Next::Done,
+            };
+        }
         let mut sweep = match current.take() {
             Some(sweep) => sweep,
             None => {
@@ -375,7 +400,7 @@ where
                     return Next::In(interval);
                 }
                 found_empty = (core.table.len() == 0).then_some(inserted);
-                core.start_sweep()
+                Sweep::at(core.timer.publish_now_in_background())
             }
         };
         if !core.sweep_some(&mut sweep) {

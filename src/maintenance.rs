@@ -7,7 +7,7 @@
 //! slice.
 //!
 //! - The first job starts the thread, and the thread ends when it has no job left. It is never
-//!   joined: a job that is removed while it runs is dropped by the thread.
+//!   joined. A job that is removed while it runs is told so, and may clean up in slices.
 //! - Jobs run user code (`Drop` and `Hash` of keys, wakers). A panic in a job costs that run and
 //!   nothing else; the payload is dropped, and may panic again.
 //! - A forked child has no such thread. Its first job starts one; jobs that the parent registered
@@ -40,7 +40,9 @@ pub(crate) enum Next {
 /// When a job that panicked is run again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
-type Job = Box<dyn FnMut() -> Next + Send>;
+/// Is told whether it [has been removed](Registration): then it cleans up, asks to be run
+/// [again](Next::Again) if there is more, and is dropped at any other answer.
+type Job = Box<dyn FnMut(bool) -> Next + Send>;
 
 /// What is to be done, and by when.
 struct Queue {
@@ -50,7 +52,8 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// The jobs by the time at which they are due and their number, but for the one that runs.
+    /// The jobs by the time at which they are due and their number, but for the one that runs:
+    /// those that are registered, and those that clean up.
     waiting: BTreeMap<(Duration, u64), Job>,
     /// The time at which each registered job is due, or `None` while it runs.
     due: BTreeMap<u64, Option<Duration>>,
@@ -68,7 +71,8 @@ per_process! {
     }
 }
 
-/// Keeps a job registered. Dropping it removes the job; a run under way is not waited for.
+/// Keeps a job registered. Dropping it removes the job: at once, or if it runs, when it has cleaned
+/// up. A run under way is not waited for.
 #[must_use = "dropping it removes the job"]
 pub(crate) struct Registration {
     queue: Shared<Queue>,
@@ -83,7 +87,7 @@ impl Registration {
     /// If the operating system refuses the thread.
     pub(crate) fn new(
         delay: Duration,
-        job: impl FnMut() -> Next + Send + 'static,
+        job: impl FnMut(bool) -> Next + Send + 'static,
     ) -> io::Result<Registration> {
         let (queue, of_thread) = (queue(), queue());
         let mut state = queue.state.lock();
@@ -145,12 +149,11 @@ impl Queue {
     fn run(&self) {
         let mut state = self.state.lock();
         loop {
-            if state.due.is_empty() {
+            // Only the job that runs is not waiting, and none runs now.
+            let Some(due) = state.first_due() else {
                 state.has_thread = false;
                 return;
-            }
-            // Only the job that runs is not waiting, and none runs now.
-            let due = state.first_due().unwrap_or(Duration::MAX);
+            };
             if due > self.sleeper.now() {
                 state = self.sleeper.sleep(state, due);
                 continue;
@@ -158,30 +161,29 @@ impl Queue {
             let Some(((_, number), mut job)) = state.waiting.pop_first() else {
                 continue;
             };
-            state.due.insert(number, None);
+            let was_removed = match state.due.get_mut(&number) {
+                Some(due) => due.take().is_none(),
+                None => true,
+            };
             drop(state);
-            let next = catch(&mut job).unwrap_or(Next::In(AFTER_PANIC));
+            let next = catch(|| job(was_removed)).unwrap_or(Next::In(AFTER_PANIC));
 
             state = self.state.lock();
-            let due = match next {
-                Next::Again => Some(self.sleeper.now()),
-                Next::In(delay) => Some(self.sleeper.now().saturating_add(delay)),
-                Next::Done => None,
-            };
-            match (state.due.get_mut(&number), due) {
-                (Some(slot), Some(due)) => {
-                    *slot = Some(due);
-                    state.waiting.insert((due, number), job);
-                }
-                (is_registered, _) => {
-                    if is_registered.is_some() {
-                        state.due.remove(&number);
-                    }
+            let now = self.sleeper.now();
+            let due = match (next, state.due.get_mut(&number)) {
+                (Next::Again, Some(due)) => *due.insert(now),
+                (Next::In(delay), Some(due)) => *due.insert(now.saturating_add(delay)),
+                // It was removed while it ran, and is told so now; or it has more to clean up.
+                (Next::Again | Next::In(_), None) if !was_removed || next == Next::Again => now,
+                _ => {
+                    state.due.remove(&number);
                     drop(state);
                     catch(move || drop(job));
                     state = self.state.lock();
+                    continue;
                 }
-            }
+            };
+            state.waiting.insert((due, number), job);
         }
     }
 }
@@ -207,7 +209,10 @@ impl Alarm {
         let due = queue().sleeper.now().saturating_add(delay);
         let waker = Arc::new(Mutex::new(Some(waker.clone())));
         let shared = Arc::clone(&waker);
-        let registration = Registration::new(delay, move || {
+        let registration = Registration::new(delay, move |was_removed| {
+            if was_removed {
+                return Next::Done;
+            }
             // Woken without the lock: a waker runs code of the user's runtime.
             let waker = shared.lock().take();
             if let Some(waker) = waker {

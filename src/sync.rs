@@ -3,9 +3,9 @@
 
 #[cfg(not(tollgate_loom))]
 mod imp {
-    pub(crate) use parking_lot::{Mutex, MutexGuard};
-    pub(crate) use std::sync::Arc;
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::{Arc, MutexGuard};
+    pub(super) use std::sync::{Condvar, Mutex as Inner, PoisonError, TryLockError};
     pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
     use std::{
@@ -26,14 +26,14 @@ mod imp {
     /// Real time, and a place where one thread sleeps until a point in it.
     pub(crate) struct Sleeper {
         start: Instant,
-        bell: parking_lot::Condvar,
+        bell: Condvar,
     }
 
     impl Sleeper {
         pub(crate) fn new() -> Sleeper {
             Sleeper {
                 start: Instant::now(),
-                bell: parking_lot::Condvar::new(),
+                bell: Condvar::new(),
             }
         }
 
@@ -45,12 +45,12 @@ mod imp {
         /// Releases `guard` and sleeps until `due` or until it is woken, whichever is first.
         pub(crate) fn sleep<'a, T>(
             &self,
-            mut guard: MutexGuard<'a, T>,
+            guard: MutexGuard<'a, T>,
             due: Duration,
         ) -> MutexGuard<'a, T> {
             let timeout = due.saturating_sub(self.now());
-            self.bell.wait_for(&mut guard, timeout);
-            guard
+            let woken = self.bell.wait_timeout(guard, timeout);
+            woken.unwrap_or_else(PoisonError::into_inner).0
         }
 
         pub(crate) fn wake(&self) {
@@ -65,8 +65,8 @@ mod imp {
         ptr::eq(*one, *other)
     }
 
-    /// One value for each process. A forked child gets a new one: the value that it inherits may
-    /// be locked for ever by a thread that exists in the parent alone.
+    /// One value for each process, by its id. A forked child gets a new one: the value that it
+    /// inherits may be locked for ever by a thread that exists in the parent alone.
     pub(crate) struct PerProcess<T: 'static> {
         first: OnceLock<Incarnation<T>>,
     }
@@ -119,27 +119,10 @@ mod imp {
     pub(crate) use loom::sync::atomic::AtomicBool;
     pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};
+    pub(super) use loom::sync::{Condvar, Mutex as Inner};
     pub(crate) use loom::thread_local;
+    pub(super) use std::sync::{PoisonError, TryLockError};
     use std::{io, time::Duration};
-
-    /// loom's mutex without poison, as parking_lot's is.
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Mutex<T> {
-            Mutex(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0
-                .lock()
-                .expect("a model that panicked has failed already")
-        }
-
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok()
-        }
-    }
 
     /// How long time passes in a model.
     const END: Duration = Duration::from_secs(1);
@@ -148,14 +131,14 @@ mod imp {
     /// within the first second ends at once, and any other lasts until the thread is woken. So a
     /// model has an end, and a wake that is lost is a deadlock, which loom reports.
     pub(crate) struct Sleeper {
-        bell: loom::sync::Condvar,
+        bell: Condvar,
         now: std::sync::Mutex<Duration>,
     }
 
     impl Sleeper {
         pub(crate) fn new() -> Sleeper {
             Sleeper {
-                bell: loom::sync::Condvar::new(),
+                bell: Condvar::new(),
                 now: std::sync::Mutex::new(Duration::ZERO),
             }
         }
@@ -209,6 +192,31 @@ mod imp {
         };
     }
     pub(crate) use per_process;
+}
+
+/// A mutex without poison: what it guards is never half written when user code runs.
+///
+/// The standard library's, and not parking_lot's, for a forked child. There the parent's threads
+/// are gone, and parking_lot would still have them in its one table of parked threads, on stacks
+/// that the child reuses.
+pub(crate) struct Mutex<T>(imp::Inner<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Mutex<T> {
+        Mutex(imp::Inner::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(imp::PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(imp::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(imp::TryLockError::WouldBlock) => None,
+        }
+    }
 }
 
 /// A number that nothing else in the process has been given: 0, 1 and so on. Not the model

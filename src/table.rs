@@ -8,8 +8,8 @@
 //! 2. Nothing holds a shard shared: readers would keep out all that wait for it exclusively.
 //! 3. No call holds two shards.
 //! 4. `Hash` and `Eq` of the key, which are the user's, run under the shard's lock and may panic:
-//!    no word is changed before they are done, and locks are not poisoned. `ToOwned` runs under no
-//!    lock, and neither does `Drop`, unless inserting the key ends in a panic.
+//!    no word is changed before they are done, and locks are not poisoned. `ToOwned` and `Drop` run
+//!    under no lock.
 //! 5. One thing is out of our hands: if `Hash` of a stored key panics while its shard is tidied to
 //!    make room, hashbrown drops the keys of that shard that it had not hashed yet.
 
@@ -108,12 +108,14 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         change: impl FnOnce(&mut [u64; N]) -> R,
     ) -> R {
         self.map.upsert(hash, key, is_storing, |words, found| {
+            let result = change(words);
+            // Only now, as the change may panic.
             if let Found::New = found {
                 let stored = &self.stored[self.map.shard(hash)];
                 let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
                 stored.store(one_more, Ordering::Relaxed);
             }
-            change(words)
+            result
         })
     }
 
@@ -126,15 +128,15 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.read(key, look)
     }
 
-    /// Removes `key`, after calling `before` under its lock; false if it was not stored.
-    pub(crate) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> bool
+    /// Removes `key`, and then calls `after` under its lock; false if it was not stored.
+    pub(crate) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let removed = self.map.remove(key, || {
-            before();
             self.dropped.fetch_add(1, Ordering::Release);
+            after();
         });
         // Only now is the key dropped, which may panic.
         removed.is_some()
@@ -228,3 +230,6 @@ const SLICE: usize = 4_096;
 
 /// As how many of them the lock of a shard counts.
 const LOCK_COST: usize = 16;
+
+#[cfg(all(test, not(tollgate_loom)))]
+mod tests;

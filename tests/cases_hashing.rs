@@ -8,16 +8,19 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, Hasher},
     panic::{AssertUnwindSafe, catch_unwind},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use common::cases::{
-    Asked, Call, SECOND, Stored, Time, at_next, by_hand, calls, has_run, nanos, panic_at_next,
-    wait_until,
+    Asked, Call, SECOND, Stored, Time, at_next, by_hand, calls, finishes, has_run, nanos,
+    panic_at_next, wait_until,
 };
 use common::oracle::{Oracle, answer};
-use tollgate::{Quota, RandomState, RateLimiter};
+use tollgate::{Clock, Quota, RandomState, RateLimiter};
 
 /// Case 46. gcra hashes keys of attackers without a seed.
 #[test]
@@ -514,4 +517,71 @@ fn a_key_that_panics_when_it_is_forgotten_is_no_longer_counted() {
     assert_eq!(limiter.peek(&Asked(0)).remaining(), 5, "it is forgotten");
     assert_eq!(limiter.len(), 0);
     assert!(limiter.is_empty());
+}
+
+/// A forgotten key is compared once, and a comparison that panics forgets nothing.
+#[test]
+fn a_key_that_panics_when_it_is_compared_is_not_forgotten() {
+    let (limiter, time) = by_hand::<Stored, 1>(Quota::per_second(1).burst(5));
+    assert!(limiter.allow(&Asked(0)));
+    let before = calls(Call::Eq);
+    assert!(limiter.forget(&Asked(0)));
+    assert_eq!(calls(Call::Eq), before + 1);
+    assert!(limiter.allow(&Asked(0)));
+    panic_at_next(Call::Eq);
+    assert!(panics(|| {
+        limiter.forget(&Asked(0));
+    }));
+    assert_eq!((limiter.len(), limiter.peek(&Asked(0)).remaining()), (1, 4));
+    time.set(SECOND);
+    assert_eq!(limiter.sweep(), 1);
+    assert!(limiter.is_empty());
+}
+
+thread_local! {
+    static ON_DROP: std::cell::RefCell<Option<Box<dyn FnOnce()>>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// A key that does something when it is dropped, of whatever it is a copy.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Acting(u64);
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        if let Some(act) = ON_DROP.with_borrow_mut(Option::take) {
+            act();
+        }
+    }
+}
+
+/// Also when it is on its way into the table, and the clock panics.
+#[test]
+fn a_key_that_could_not_be_stored_is_dropped_under_no_lock() {
+    let ended = finishes("a key that is dropped in a panic", || {
+        let clock = Clock::from_fn(|| {
+            if ON_DROP.with_borrow(Option::is_some) {
+                std::panic::resume_unwind(Box::new("at your word"));
+            }
+            Duration::ZERO
+        });
+        let limiter: Arc<RateLimiter<Acting>> = Arc::new(
+            RateLimiter::builder(Quota::per_second(1))
+                .clock(clock)
+                .sweep_by_hand()
+                .build(),
+        );
+        let (looked, own) = (Arc::new(AtomicBool::new(false)), Arc::clone(&limiter));
+        let noted = Arc::clone(&looked);
+        let key = Acting(0);
+        ON_DROP.set(Some(Box::new(move || {
+            // It takes the lock of that shard.
+            assert!(!own.forget(&Acting(0)));
+            noted.store(true, Ordering::SeqCst);
+        })));
+        assert!(panics(|| assert!(limiter.allow(&key))));
+        assert!(looked.load(Ordering::SeqCst));
+        assert!(limiter.is_empty());
+    });
+    ended.unwrap();
 }

@@ -423,3 +423,62 @@ fn what_a_suspended_machine_does_to_the_clock_is_documented() {
         .any(|line| line.contains("Suspend"));
     assert!(documented, "the documentation of Clock says so");
 }
+
+/// A clock that is a function may be of one thread's time, such as tokio's when it is paused: the
+/// maintenance thread does not call it.
+#[tokio::test(start_paused = true)]
+async fn the_paused_time_of_a_runtime_is_a_limiters_time() {
+    use tokio::time::{Instant, advance};
+
+    let start = Instant::now();
+    let limiter = RateLimiter::builder(Quota::per_second(1_000))
+        .clock(Clock::from_fn(move || start.elapsed()))
+        .sweep_every(Duration::from_millis(1))
+        .build();
+    assert!(limiter.check_n("alice", 1_000).is_allowed());
+    // Real time passes, in which it is swept: none that counts.
+    let real = std::time::Instant::now();
+    while real.elapsed() < Duration::from_millis(50) {
+        assert!(!limiter.allow("alice"));
+    }
+    advance(Duration::from_micros(999)).await;
+    assert!(!limiter.allow("alice"));
+    advance(Duration::from_micros(1)).await;
+    assert!(limiter.allow("alice") && !limiter.allow("alice"));
+    // Paused time far ahead of the real one is no step back when a sweep looks at it.
+    advance(Duration::from_secs(3_000)).await;
+    assert!(limiter.check_n("alice", 1_000).is_allowed());
+    let real = std::time::Instant::now();
+    while real.elapsed() < Duration::from_millis(50) {
+        assert!(!limiter.allow("alice"));
+    }
+    advance(Duration::from_secs(1)).await;
+    assert!(limiter.check_n("bob", 1).is_allowed());
+    wait_until("alice is swept", || limiter.len() == 1);
+}
+
+/// A clock that panics spends nothing, stores nothing, and is not counted.
+#[test]
+fn a_clock_that_panics_leaves_no_trace() {
+    let is_broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let read = Arc::clone(&is_broken);
+    let clock = Clock::from_fn(move || {
+        if read.load(std::sync::atomic::Ordering::SeqCst) {
+            std::panic::resume_unwind(Box::new("at your word"));
+        }
+        Duration::ZERO
+    });
+    let limiter: RateLimiter<String> = RateLimiter::builder(Quota::per_second(5))
+        .clock(clock)
+        .sweep_by_hand()
+        .build();
+    is_broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    for key in ["alice", "bob"] {
+        let check = std::panic::AssertUnwindSafe(|| limiter.allow(key));
+        assert!(std::panic::catch_unwind(check).is_err());
+    }
+    is_broken.store(false, std::sync::atomic::Ordering::SeqCst);
+    assert!(limiter.is_empty());
+    assert_eq!(limiter.check("alice").remaining(), 4);
+    assert_eq!(limiter.len(), 1);
+}

@@ -16,37 +16,41 @@ use std::{
 use common::cases::wait_until;
 use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
+/// Time and again, as what goes wrong depends on what the threads are doing.
 #[test]
 fn a_forked_child_can_use_and_drop_what_it_inherits() {
     let clock = ManualClock::new();
-    let builder = || RateLimiter::<u64>::builder(Quota::per_second(1_000).burst(1));
-    let limiter = builder()
-        .clock(clock.clone())
-        .sweep_every(Duration::from_millis(1))
-        .build();
-    let coarse = builder()
-        .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
-        .sweep_by_hand()
-        .build();
-    assert!(limiter.allow(&0) && coarse.allow(&0));
-    let parts = (limiter, coarse);
+    for round in 0..40 {
+        let builder = || RateLimiter::<u64>::builder(Quota::per_second(1_000).burst(1));
+        // Not swept at the instant of the fork, as a lock that is held then stays held.
+        let limiter = builder()
+            .clock(clock.clone())
+            .sweep_every(Duration::from_secs(3_600))
+            .build();
+        let coarse = builder()
+            .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
+            .sweep_by_hand()
+            .build();
+        assert!(limiter.allow(&0) && coarse.allow(&0));
+        let parts = (limiter, coarse);
 
-    // SAFETY: the child runs the code below, which takes no lock that another thread of this test
-    // can hold, and leaves by `_exit`.
-    let child = unsafe { libc::fork() };
-    assert!(child >= 0, "fork");
-    if child == 0 {
-        let ended = catch_unwind(AssertUnwindSafe(|| in_the_child(parts, &clock)));
-        // SAFETY: ends the process at once.
-        unsafe { libc::_exit(i32::from(ended.is_err())) };
+        // SAFETY: the child runs the code below, and leaves by `_exit`. No other thread of this
+        // test uses these limiters, so none has a lock of theirs.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0, "fork");
+        if child == 0 {
+            let ended = catch_unwind(AssertUnwindSafe(|| in_the_child(parts, &clock)));
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(i32::from(ended.is_err())) };
+        }
+        assert_eq!(exit_code(child), 0, "the child failed in round {round}");
+
+        // And the parent goes on as before.
+        let (limiter, coarse) = parts;
+        wait_until("time goes on in the parent", || coarse.allow(&0));
+        assert!(!limiter.allow(&0));
+        is_swept(&clock);
     }
-    assert_eq!(exit_code(child), 0, "the child failed");
-
-    // And the parent goes on as before.
-    let (limiter, coarse) = parts;
-    wait_until("time goes on in the parent", || coarse.allow(&0));
-    clock.advance(Duration::from_secs(1));
-    wait_until("the parent sweeps", || limiter.is_empty());
 }
 
 fn in_the_child((limiter, coarse): (RateLimiter<u64>, RateLimiter<u64>), clock: &ManualClock) {
@@ -60,14 +64,18 @@ fn in_the_child((limiter, coarse): (RateLimiter<u64>, RateLimiter<u64>), clock: 
     assert_eq!(limiter.sweep(), 2);
     drop(limiter);
     drop(coarse);
-    // What it builds is swept by a thread of its own.
+    is_swept(clock);
+}
+
+/// What is built is swept by the thread of the process.
+fn is_swept(clock: &ManualClock) {
     let limiter = RateLimiter::<u64>::builder(Quota::per_second(1))
         .clock(clock.clone())
         .sweep_every(Duration::from_millis(1))
         .build();
     assert!(limiter.allow(&0));
     clock.advance(Duration::from_secs(1));
-    wait_until("the child sweeps", || limiter.is_empty());
+    wait_until("a sweep", || limiter.is_empty());
 }
 
 /// The child's exit code. It is killed if it takes too long.

@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("dashmap", &["table/map.rs", "table/lock.rs"]),
     ("hashbrown", &[]),
     ("foldhash", &["hash.rs"]),
-    ("parking_lot", &["sync.rs"]),
+    ("parking_lot", &[]),
     ("quanta", &["clock.rs"]),
     // Real time, by which the maintenance thread sleeps.
     ("Instant", &["sync.rs"]),

@@ -4,8 +4,12 @@ mod common;
 
 use std::{
     hash::{Hash, Hasher},
-    panic::{panic_any, set_hook, take_hook},
-    sync::{Arc, Mutex, Weak, mpsc},
+    panic::resume_unwind,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -57,7 +61,7 @@ struct Bomb(u32);
 impl Drop for Bomb {
     fn drop(&mut self) {
         if self.0 > 0 {
-            panic_any(Bomb(self.0 - 1));
+            resume_unwind(Box::new(Bomb(self.0 - 1)));
         }
     }
 }
@@ -65,14 +69,12 @@ impl Drop for Bomb {
 /// The sweep goes on over all keys, and so do the sweeps of others.
 #[test]
 fn a_panic_whose_payload_panics_ends_no_sweeping() {
-    let hook = take_hook();
-    set_hook(Box::new(|_| ()));
     let ended = finishes("sweeping after bombs", || {
         let clock = ManualClock::new();
         let (limiter, other) = (limiter(&clock), limiter(&clock));
         for round in 0..3 {
             for key in 0..100 {
-                let bomb: Action = Arc::new(move || panic_any(Bomb(round)));
+                let bomb: Action = Arc::new(move || resume_unwind(Box::new(Bomb(round))));
                 let action = (key % 3 == 0).then_some(bomb);
                 assert!(limiter.allow(&Key(key, action)));
                 assert!(other.allow(&Key(key, None)));
@@ -81,7 +83,87 @@ fn a_panic_whose_payload_panics_ends_no_sweeping() {
             wait_until("all are swept", || limiter.is_empty() && other.is_empty());
         }
     });
-    set_hook(hook);
+    ended.unwrap();
+}
+
+/// An action that stops the maintenance thread, and the ends to wait for that and to let it go.
+fn held_up() -> (Action, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (entered, is_in_drop) = mpsc::channel();
+    let (go, wait) = mpsc::channel::<()>();
+    let ends = Mutex::new((entered, wait));
+    let action: Action = Arc::new(move || {
+        let (entered, wait) = &*ends.lock().unwrap();
+        entered.send(()).unwrap();
+        wait.recv().unwrap();
+    });
+    (action, is_in_drop, go)
+}
+
+/// The thread drops the keys then, one by one: two that panic do not abort the process.
+#[test]
+fn keys_that_panic_may_be_dropped_by_the_thread() {
+    let ended = finishes("dropping keys that panic", || {
+        let clock = ManualClock::new();
+        let (limiter, other) = (limiter(&clock), limiter(&clock));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let (action, is_in_drop, go) = held_up();
+        for key in 1..1_000 {
+            let dropped = Arc::clone(&dropped);
+            let bomb: Action = Arc::new(move || {
+                dropped.fetch_add(1, Ordering::SeqCst);
+                resume_unwind(Box::new("at your word"));
+            });
+            // In debt: no sweep drops these.
+            assert!(limiter.check_n(&Key(key, Some(bomb)), 2).is_allowed());
+        }
+        assert!(limiter.allow(&Key(0, Some(action))));
+        assert!(other.allow(&Key(0, None)));
+        clock.advance(Duration::from_secs(1));
+        is_in_drop.recv().unwrap();
+        drop(limiter);
+        go.send(()).unwrap();
+        wait_until("all are dropped", || dropped.load(Ordering::SeqCst) == 999);
+        wait_until("the thread goes on", || other.is_empty());
+    });
+    ended.unwrap();
+}
+
+/// And it drops them in slices: what else is due does not wait for all of them.
+#[test]
+fn the_keys_of_a_dropped_limiter_hold_up_no_other() {
+    const KEYS: usize = 20_000;
+    let ended = finishes("dropping many keys", || {
+        let clock = ManualClock::new();
+        let (limiter, other) = (limiter(&clock), limiter(&clock));
+        let left = Arc::new(AtomicUsize::new(KEYS));
+        let (action, is_in_drop, go) = held_up();
+        let (seen, other_is_empty) = (Arc::clone(&left), Arc::new(AtomicUsize::new(0)));
+        for key in 1..=KEYS as u64 {
+            let left = Arc::clone(&left);
+            let count: Action = Arc::new(move || {
+                left.fetch_sub(1, Ordering::SeqCst);
+            });
+            assert!(limiter.check_n(&Key(key, Some(count)), 2).is_allowed());
+        }
+        // The other is swept while keys of the first are left to drop.
+        let noted = Arc::clone(&other_is_empty);
+        let note: Action =
+            Arc::new(move || noted.store(seen.load(Ordering::SeqCst), Ordering::SeqCst));
+        assert!(other.allow(&Key(0, Some(note))));
+        assert!(limiter.allow(&Key(0, Some(action))));
+        clock.advance(Duration::from_secs(1));
+        is_in_drop.recv().unwrap();
+        drop(limiter);
+        // So that the other is due before the dropping goes on, it is once it is let go.
+        thread::sleep(Duration::from_millis(20));
+        go.send(()).unwrap();
+        wait_until("all are dropped", || left.load(Ordering::SeqCst) == 0);
+        wait_until("the other is swept", || other.is_empty());
+        assert!(
+            other_is_empty.load(Ordering::SeqCst) > 0,
+            "it waited for all"
+        );
+    });
     ended.unwrap();
 }
 
@@ -157,14 +239,7 @@ fn dropping_a_limiter_waits_for_no_sweep() {
     let ended = finishes("dropping a limiter in a sweep", || {
         let clock = ManualClock::new();
         let limiter = limiter(&clock);
-        let (entered, is_in_drop) = mpsc::channel();
-        let (go, wait) = mpsc::channel::<()>();
-        let ends = Mutex::new((entered, wait));
-        let action: Action = Arc::new(move || {
-            let (entered, wait) = &*ends.lock().unwrap();
-            entered.send(()).unwrap();
-            wait.recv().unwrap();
-        });
+        let (action, is_in_drop, go) = held_up();
         assert!(limiter.allow(&Key(0, Some(action))));
         clock.advance(Duration::from_secs(1));
         is_in_drop.recv().unwrap();
@@ -174,30 +249,39 @@ fn dropping_a_limiter_waits_for_no_sweep() {
     ended.unwrap();
 }
 
-/// A coarse clock goes on while a large table is swept again and again: the sweep is cut in
-/// slices. And where the thread is held up altogether, checks refresh the time themselves.
+/// Checks refresh the time themselves where the thread is held up: of each clock, if a thread uses
+/// two by turns.
 #[test]
 fn a_coarse_clock_goes_on_while_the_thread_is_held_up() {
     let ended = finishes("a coarse clock beside a stuck sweep", || {
         let clock = ManualClock::new();
         let stuck = limiter(&clock);
-        let coarse: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1_000).burst(1))
-            .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
-            .sweep_by_hand()
-            .build();
-        let (entered, is_in_drop) = mpsc::channel();
-        let (go, wait) = mpsc::channel::<()>();
-        let ends = Mutex::new((entered, wait));
-        let action: Action = Arc::new(move || {
-            let (entered, wait) = &*ends.lock().unwrap();
-            entered.send(()).unwrap();
-            wait.recv().unwrap();
-        });
+        let coarse = || {
+            RateLimiter::<u64>::builder(Quota::per_second(1_000).burst(1))
+                .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
+                .sweep_by_hand()
+                .build()
+        };
+        let (one, other) = (coarse(), coarse());
+        let (action, is_in_drop, go) = held_up();
         assert!(stuck.allow(&Key(0, Some(action))));
         clock.advance(Duration::from_secs(1));
         is_in_drop.recv().unwrap();
-        for _ in 0..3 {
-            wait_until("a unit is earned", || coarse.allow(&0));
+        for limiter in [&one, &other] {
+            let units = AtomicUsize::new(0);
+            wait_until("three units are earned", || {
+                // One reading of each by turns: a peek is one, and a check that is allowed.
+                let seen = [&one, &other].map(|limiter| limiter.peek(&0).is_allowed());
+                if seen.iter().all(|is_allowed| *is_allowed) {
+                    units.fetch_add(usize::from(limiter.allow(&0)), Ordering::SeqCst);
+                    let _ = if std::ptr::eq(limiter, &one) {
+                        other.allow(&0)
+                    } else {
+                        one.allow(&0)
+                    };
+                }
+                units.load(Ordering::SeqCst) >= 3
+            });
         }
         go.send(()).unwrap();
     });

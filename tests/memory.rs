@@ -5,6 +5,8 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
+mod common;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     fs,
@@ -17,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use common::cases::wait_until;
 use tollgate::{ManualClock, Quota, RateLimiter};
 
 /// Case 29. In two shards, whose tables are so large that the allocator hands them back.
@@ -93,6 +96,24 @@ fn each_shard_shrinks_by_its_own_size() {
             assert_eq!(limiter.len() as u64, kept);
             assert!((0..kept).all(|key| limiter.peek(&key).remaining() == 1));
         }
+    }
+}
+
+/// Keys that were all forgotten one by one leave memory behind, which the next sweep gives back.
+#[test]
+fn memory_of_forgotten_keys_is_given_back_by_itself() {
+    let _alone = ALONE.lock().unwrap();
+    let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_minute(60).burst(10))
+        .clock(ManualClock::new())
+        .sweep_every(Duration::from_millis(1))
+        .build();
+    let empty = allocated();
+    for round in 0..3 {
+        assert!((0..50_000).all(|key| limiter.allow(&key)));
+        let flooded = allocated();
+        assert!(flooded > empty + 800_000, "round {round}");
+        assert!((0..50_000).all(|key| limiter.forget(&key)));
+        wait_until("memory is given back", || allocated() < empty + 100_000);
     }
 }
 

@@ -281,7 +281,7 @@ BUGS = [
     Bug(
         "time: a coarse clock stands still while its thread is held up",
         "src/clock/coarse.rs",
-        'if readings.is_ok_and(|readings| readings.is_multiple_of(CHECK_ONE_IN)) {',
+        "if readings.is_ok_and(is_checked) {",
         'if readings.is_err() {',
         "maintenance",
         ["a_coarse_clock_goes_on_while_the_thread_is_held_up"],
@@ -328,8 +328,8 @@ BUGS = [
     Bug(
         "race: of two threads that both find the key unknown the second stores it anew",
         "src/table.rs",
-        "            change(words)\n",
-        "            *words = [0; N];\n            change(words)\n",
+        "            let result = change(words);\n",
+        "            *words = [0; N];\n            let result = change(words);\n",
         "models",
         ["two_threads_race_for_one_unit_and_one_gets_it"],
     ),
@@ -392,21 +392,14 @@ BUGS = [
     Bug(
         "sweep: full is decided under one lock and forgotten under the next",
         "src/limiter.rs",
-        (
-            '        let slice = self\n'
-            '            .table\n'
-            '            .remove_some(&mut sweep.cursor, |words| !is_full(words));\n'
-        ),
-        (
-            '        let all_full = std::cell::Cell::new(true);\n'
-            '        let look = |words: &[u64; N]| {\n'
-            '            all_full.set(all_full.get() && is_full(words));\n'
-            '            true\n'
-            '        };\n'
-            '        let mut ahead = crate::table::Cursor::default();\n'
-            '        while self.table.remove_some(&mut ahead, look).is_some() {}\n'
-            '        let slice = self.table.remove_some(&mut sweep.cursor, |_| !all_full.get());\n'
-        ),
+        "        self.remove_some(sweep, |words| !is_full(words))\n",
+        "        let all_full = std::cell::Cell::new(true);\n"
+        "        let look = |words: &[u64; N]| {\n"
+        "            all_full.set(all_full.get() && is_full(words));\n"
+        "            true\n        };\n"
+        "        let mut ahead = crate::table::Cursor::default();\n"
+        "        while self.table.remove_some(&mut ahead, look).is_some() {}\n"
+        "        self.remove_some(sweep, |_| !all_full.get())\n",
         "models",
         ["a_sweep_that_is_late_forgets_no_debt"],
     ),
@@ -443,20 +436,23 @@ BUGS = [
     Bug(
         "forget: a key is counted as gone only when its shard is released",
         "src/table.rs",
-        (
-            '        let removed = self.map.remove(key, || {\n'
-            '            before();\n'
-            '            self.dropped.fetch_add(1, Ordering::Release);\n'
-            '        });\n'
-        ),
-        (
-            '        let removed = self.map.remove(key, before);\n'
-            '        if removed.is_some() {\n'
-            '            self.dropped.fetch_add(1, Ordering::Release);\n'
-            '        }\n'
-        ),
+        "        let removed = self.map.remove(key, || {\n"
+        "            self.dropped.fetch_add(1, Ordering::Release);\n"
+        "            after();\n        });\n",
+        "        let removed = self.map.remove(key, after);\n"
+        "        if removed.is_some() {\n"
+        "            self.dropped.fetch_add(1, Ordering::Release);\n        }\n",
         "models",
         ["a_key_that_is_forgotten_and_stored_again_counts_once"],
+    ),
+    Bug(
+        "upsert: a key that could not be stored is dropped under the lock",
+        "src/table/map.rs",
+        "            let mut words = [0; N];\n            if !is_storing() {",
+        "            let key = key.take();\n            let mut key = key;\n"
+        "            let mut words = [0; N];\n            if !is_storing() {",
+        "cases_hashing",
+        ["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
     ),
     Bug(
         "sweep: the thread forgets keys in debt",
@@ -666,8 +662,8 @@ BUGS = [
     Bug(
         "sweep: the clock may step back to before the keys were full",
         "src/limiter.rs",
-        "Sweep::at(self.timer.publish_now())",
-        "Sweep::at(self.timer.now())",
+        "Sweep::at(self.core.timer.publish_now())",
+        "Sweep::at(self.core.timer.now())",
         "models",
         ["a_step_back_after_a_sweep_credits_no_time_twice"],
     ),
@@ -786,21 +782,107 @@ BUGS = [
         ["a_job_that_is_due_first_is_run_first"],
     ),
     Bug(
-        "maintenance: a job that was removed while it ran is run again",
+        "maintenance: a job that was removed is not told so",
         "src/maintenance.rs",
-        (
-            '                (Some(slot), Some(due)) => {\n'
-            '                    *slot = Some(due);\n'
-        ),
-        (
-            '                (_, Some(due)) => {\n'
-            '                    state.due.insert(number, Some(due));\n'
-        ),
+        "catch(|| job(was_removed))",
+        "catch(|| job(false))",
         "models",
-        ["a_job_that_is_removed_wherever_it_is_is_dropped_and_run_no_more"],
+        ["a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped"],
     ),
     Bug(
-        "maintenance: a waker that is replaced is looked for after the time",
+        "maintenance: a job that was removed goes on when it has cleaned up",
+        "src/maintenance.rs",
+        "if !was_removed || next == Next::Again => now,",
+        "if next != Next::Done => now,",
+        "models",
+        ["a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped"],
+    ),
+    Bug(
+        "maintenance: a job in slices goes before all that is due",
+        "src/maintenance.rs",
+        "(Next::Again, Some(due)) => *due.insert(now),",
+        "(Next::Again, Some(due)) => *due.insert(Duration::ZERO),",
+        "lib",
+        ["maintenance::tests::what_is_due_does_not_wait_for_a_job_in_slices"],
+    ),
+    Bug(
+        "maintenance: a job that panics is lost",
+        "src/maintenance.rs",
+        "catch(|| job(was_removed)).unwrap_or(Next::In(AFTER_PANIC))",
+        "catch(|| job(was_removed)).unwrap_or(Next::Done)",
+        "lib",
+        ["maintenance::tests::a_job_that_panics_is_not_lost"],
+    ),
+    Bug(
+        "drop: the thread drops the keys of a limiter all at once",
+        "src/limiter.rs",
+        "            return match core.drop_some(sweep) {\n",
+        "            while core.drop_some(sweep) {}\n            return match core.drop_some(sweep) {\n",
+        "maintenance",
+        ["the_keys_of_a_dropped_limiter_hold_up_no_other"],
+    ),
+    Bug(
+        "drop: the thread drops the keys of a limiter without a catch",
+        "src/limiter.rs",
+        "            if !is_dropping {\n",
+        "            if true {\n                return Next::Done;\n            }\n            if !is_dropping {\n",
+        "maintenance",
+        ["keys_that_panic_may_be_dropped_by_the_thread"],
+    ),
+    Bug(
+        "clock: a sweep by itself calls the user's function",
+        "src/clock/timer.rs",
+        "        if self.clock.is_function() {",
+        "        if false {",
+        "cases_time",
+        ["the_paused_time_of_a_runtime_is_a_limiters_time"],
+    ),
+    Bug(
+        "len: a key is counted before the clock is read, which may panic",
+        "src/table.rs",
+        "            let result = change(words);\n            // Only now",
+        "            let stored = &self.stored[self.map.shard(hash)];\n"
+        "            stored.fetch_add(usize::from(matches!(found, Found::New)), Ordering::Relaxed);\n"
+        "            let result = change(words);\n"
+        "            stored.fetch_sub(usize::from(matches!(found, Found::New)), Ordering::Relaxed);\n"
+        "            // Only now",
+        "cases_time",
+        ["a_clock_that_panics_leaves_no_trace"],
+    ),
+    Bug(
+        "case 29: a limiter that was found empty is not swept again",
+        "src/limiter.rs",
+        "                if found_empty == Some(inserted) {",
+        "                if core.table.len() == 0 {",
+        "memory",
+        ["memory_of_forgotten_keys_is_given_back_by_itself"],
+    ),
+    Bug(
+        "sweep: a slice is the whole table",
+        "src/table.rs",
+        "const SLICE: usize = 4_096;",
+        "const SLICE: usize = usize::MAX;",
+        "lib",
+        ["table::tests::a_slice_looks_at_some_thousand_buckets"],
+    ),
+    Bug(
+        "sweep: a shard is scanned under one lock",
+        "src/table/map.rs",
+        "const SCANNED_AT_ONCE: usize = 4_096;",
+        "const SCANNED_AT_ONCE: usize = usize::MAX;",
+        "lib",
+        ["table::tests::a_slice_looks_at_some_thousand_buckets"],
+    ),
+    Bug(
+        "time: two coarse clocks that are used by turns are one of them never checked",
+        "src/clock/coarse.rs",
+        "    reading.wrapping_mul(0x9e37_79b9) < u32::MAX / CHECK_ONE_IN\n",
+        "    reading.is_multiple_of(CHECK_ONE_IN)\n",
+        "maintenance",
+        ["a_coarse_clock_goes_on_while_the_thread_is_held_up"],
+    ),
+    Bug(
+        "maintenance: a waker is not replaced",
         "src/maintenance.rs",
         (
             '        let former = self.waker.lock().replace(waker);\n'

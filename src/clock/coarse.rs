@@ -6,8 +6,14 @@ use super::{Clock, nanos, timer::Timer};
 use crate::maintenance::{Next, Registration};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, thread_local};
 
-/// How many readings a thread makes of which one is checked against the system's clock.
+/// About one reading in so many of a thread is checked against the system's clock.
 const CHECK_ONE_IN: u32 = 64;
+
+/// Chooses those readings, in no pattern that the use of several clocks by turns could keep step
+/// with: by the high bits of multiples of 2^32 over the golden ratio.
+fn is_checked(reading: u32) -> bool {
+    reading.wrapping_mul(0x9e37_79b9) < u32::MAX / CHECK_ONE_IN
+}
 
 /// How late a refresh must be for a reading to make up for it.
 const LATE: Duration = Duration::from_millis(100);
@@ -67,7 +73,10 @@ impl CoarseClock {
             return Ok(());
         }
         let (time, interval) = (Arc::clone(&self.time), self.interval);
-        let registration = Registration::new(interval, move || {
+        let registration = Registration::new(interval, move |was_removed| {
+            if was_removed {
+                return Next::Done;
+            }
             time.refresh();
             Next::In(interval)
         })?;
@@ -84,7 +93,7 @@ impl CoarseClock {
             readings.set(one_more);
             one_more
         });
-        if readings.is_ok_and(|readings| readings.is_multiple_of(CHECK_ONE_IN)) {
+        if readings.is_ok_and(is_checked) {
             self.check();
         }
         self.time.cached.load(Ordering::Relaxed)

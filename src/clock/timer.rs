@@ -120,6 +120,15 @@ impl Timer {
         }
     }
 
+    /// Returns the time for a sweep by the maintenance thread. It does not call the user's code:
+    /// for a clock that is a function, it returns the latest time that was taken.
+    pub(crate) fn publish_now_in_background(&self) -> u64 {
+        if self.clock.is_function() {
+            return self.high_water.load(Ordering::Acquire);
+        }
+        self.publish_now()
+    }
+
     /// Returns the time, and makes it the least that any thread takes from now on: for a thread
     /// that is about to drop keys that are full at it.
     pub(crate) fn publish_now(&self) -> u64 {

@@ -23,7 +23,7 @@ fn what_is_due_does_not_wait_for_a_job_in_slices() {
     let flag = Arc::new(Flag(AtomicBool::new(false)));
     let (ended, wait) = mpsc::channel();
     let (seen, mut slices) = (Arc::clone(&flag), 0_u32);
-    let slow = Registration::new(Duration::ZERO, move || {
+    let slow = Registration::new(Duration::ZERO, move |_| {
         slices += 1;
         let is_woken = seen.0.load(Ordering::SeqCst);
         // Without an end, it would never be overtaken by a job that waits for it.
@@ -48,7 +48,7 @@ fn jobs_in_slices_take_turns() {
     let (ended, wait) = mpsc::channel();
     let jobs = [0, 1].map(|own| {
         let (counts, ended) = (Arc::clone(&counts), ended.clone());
-        Registration::new(Duration::from_millis(1), move || {
+        Registration::new(Duration::from_millis(1), move |_| {
             let slices = counts[own].fetch_add(1, Ordering::SeqCst);
             let other = counts[1 - own].load(Ordering::SeqCst);
             // The other may not be registered yet at first.
@@ -70,7 +70,7 @@ fn jobs_in_slices_take_turns() {
 fn a_job_that_panics_is_not_lost() {
     let (ended, wait) = mpsc::channel();
     let mut runs = 0;
-    let job = Registration::new(Duration::ZERO, move || {
+    let job = Registration::new(Duration::ZERO, move |_| {
         runs += 1;
         ended.send(runs).unwrap();
         if runs == 1 {

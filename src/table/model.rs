@@ -74,38 +74,39 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         lock(self.shard_of(key)).get(key).map(look)
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q, before: impl FnOnce()) -> Option<K>
+    pub(super) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let mut shard = lock(self.shard_of(key));
-        if shard.contains_key(key) {
-            before();
-        }
-        shard.remove_entry(key).map(|(key, _)| key)
+        let (key, _) = shard.remove_entry(key)?;
+        after();
+        Some(key)
     }
 
+    /// A shard has two parts: one scan looks at a half of the keys, by their hash.
     pub(super) fn scan(
         &self,
         index: usize,
-        _: usize,
+        from: usize,
         keep: impl Fn(&[u64; N]) -> bool,
         take: impl FnMut(K),
         removed: impl FnOnce(usize),
     ) -> Scan {
         let mut shard = lock(&self.shards[index]);
+        let is_in_part = |key: &K| usize::from(self.hash(key) & 2 == 2) == from;
         let gone: Vec<K> = shard
-            .extract_if(|_, words| !keep(words))
+            .extract_if(|key, words| is_in_part(key) && !keep(words))
             .map(|(key, _)| key)
             .collect();
         let count = gone.len();
         gone.into_iter().for_each(take);
         removed(count);
         Scan {
-            // One shard at a step, so that a model sees what happens between two.
+            // One part at a step, so that a model sees what happens between two.
             looked_at: usize::MAX / 2,
-            next: None,
+            next: (from == 0).then_some(1),
             // So that models do not branch on it.
             is_sparse: false,
         }

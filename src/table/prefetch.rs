@@ -9,8 +9,8 @@
 //! `benches/README.md`, and only a benchmark would miss it: no decision depends on it.
 //!
 //! With an outline that is out of date, or a key that is elsewhere, all that is lost is time. And
-//! it is the one thing here that safe code cannot say, so this is the crate's only file with unsafe
-//! code.
+//! safe code cannot say it: beside the scan of a part of a shard, in `map.rs`, this is the crate's
+//! only unsafe code.
 #![allow(unsafe_code, reason = "a prefetch is not safe code yet")]
 
 use std::ptr::NonNull;
