@@ -448,9 +448,8 @@ BUGS = [
     Bug(
         "upsert: a key that could not be stored is dropped under the lock",
         "src/table/map.rs",
-        "            let mut words = [0; N];\n            if !is_storing() {",
-        "            let key = key.take();\n            let mut key = key;\n"
-        "            let mut words = [0; N];\n            if !is_storing() {",
+        "            let key = key;\n            let mut shard = shard;\n",
+        "            let mut shard = shard;\n            let key = key;\n",
         "cases_hashing",
         ["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
     ),

@@ -66,14 +66,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         is_storing: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
-        // Outlives the guard, so that the key is dropped under no lock if anything here panics.
-        let mut key = Some(key);
         let index = self.reach(hash);
         let mut shard = lock_shard(&self.map.shards()[index]);
-        if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| Some(stored) == key.as_ref()) {
+        if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
         }
-        cold_path(|| {
+        cold_path(move || {
+            // In this order: if anything here panics, the shard is unlocked before the key is
+            // dropped.
+            let key = key;
+            let mut shard = shard;
             let mut words = [0; N];
             if !is_storing() {
                 return change(&mut words, Found::Passing);
@@ -83,9 +85,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             shard.reserve(1, hash_of);
             self.outlines[index].update(shard.data_end(), shard.buckets());
             let result = change(&mut words, Found::New);
-            if let Some(key) = key.take() {
-                shard.insert(hash, (key, SharedValue::new(words)), hash_of);
-            }
+            shard.insert(hash, (key, SharedValue::new(words)), hash_of);
             result
         })
     }
