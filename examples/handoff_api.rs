@@ -132,8 +132,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let router = router(Arc::new(RateLimiter::new(quota)));
     let server = Server::listen(address).await?;
     let url = server.url();
-    println!("handoff_api listens on {url}");
-    println!("limit: {quota} for each API key");
-    println!("try: curl -i -H 'X-API-Key: key-of-alice' -d 'a note' {url}/api/v1/check");
+    service::print(format_args!("handoff_api listens on {url}"));
+    service::print(format_args!("limit: {quota} for each API key"));
+    service::print(format_args!(
+        "try: curl -i -H 'X-API-Key: key-of-alice' -d 'a note' {url}/api/v1/check"
+    ));
     Ok(server.serve(router, timeouts).await?)
 }

@@ -177,11 +177,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let router = router(Arc::new(RateLimiter::new(policy)));
     let server = Server::listen(address).await?;
     let url = server.url();
-    println!("turns_api listens on {url}");
-    println!("limit: {policy} for each user");
-    println!(
+    service::print(format_args!("turns_api listens on {url}"));
+    service::print(format_args!("limit: {policy} for each user"));
+    service::print(format_args!(
         "try: curl -i -H 'Authorization: Bearer token-of-alice' -d 'a turn' \
          {url}/api/v1/sessions/1/turns"
-    );
+    ));
     Ok(server.serve(router, timeouts).await?)
 }

@@ -53,7 +53,26 @@ mod bypassed {
 
     #[tokio::test]
     async fn one_address_locks_an_account_out_where_the_layers_are_the_other_way_round() {
-        assert_eq!(remaining_after_30_attempts(false).await, 0);
+        assert_eq!(remaining_after_30_attempts(3, 1, false).await, 0);
+    }
+
+    #[tokio::test]
+    async fn one_address_locks_an_account_out_where_its_burst_is_not_below_that_of_the_account() {
+        assert_eq!(remaining_after_30_attempts(9, 1, true).await, 1);
+        assert_eq!(remaining_after_30_attempts(10, 1, true).await, 0);
+        assert_eq!(remaining_after_30_attempts(20, 1, true).await, 0);
+    }
+
+    /// The bursts are those that hold.
+    #[tokio::test]
+    async fn one_address_locks_an_account_out_where_its_rate_is_above_that_of_the_account() {
+        assert_eq!(remaining_after_100_hours([3, 3], [2, 10]).await, 0);
+    }
+
+    /// The account is left what its burst has more, and earns nothing for its owner.
+    #[tokio::test]
+    async fn one_address_takes_all_that_an_account_earns_where_their_rates_are_the_same() {
+        assert_eq!(remaining_after_100_hours([2, 3], [2, 10]).await, 7);
     }
 
     #[tokio::test]
@@ -256,6 +275,8 @@ where
 fn cost(request: &Head<'_>) -> u64 {
     const LONGEST: u64 = 64;
     let length = request.headers.get(header::CONTENT_LENGTH);
+    // `Transfer-Encoding` overrides the length. Not every server removes it.
+    let length = length.filter(|_| !request.headers.contains_key(header::TRANSFER_ENCODING));
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     1 + length.map_or(LONGEST, |bytes| bytes.div_ceil(1024))
 }
@@ -279,6 +300,18 @@ async fn a_length_that_is_not_told_costs_the_longest_body_and_no_cost_is_0() {
         .body(())
         .unwrap();
     assert_eq!(cost(&Head::from(&upload)), 1);
+}
+
+#[test]
+fn a_chunked_body_costs_the_longest_one_whatever_length_is_told() {
+    for coding in ["chunked", "gzip, chunked", "identity"] {
+        let upload = Request::post("/")
+            .header("content-length", "1")
+            .header("transfer-encoding", coding)
+            .body(())
+            .unwrap();
+        assert_eq!(cost(&Head::from(&upload)), 65, "{coding}");
+    }
 }
 
 // ---- Addresses.
@@ -308,33 +341,70 @@ async fn a_neighbour_of_the_proxies_is_not_believed() {
     }
 }
 
-/// What one address leaves of an account's ten attempts, if it has three an hour and makes 30.
-async fn remaining_after_30_attempts(address_is_outer: bool) -> u64 {
-    let (by_address, _clock) = limiter(Quota::per_hour(3));
+/// Returns what `addresses` leave of an account's ten attempts an hour. Each may make
+/// `per_address` attempts an hour, and makes 30.
+async fn remaining_after_30_attempts(
+    per_address: u64,
+    addresses: u8,
+    address_is_outer: bool,
+) -> u64 {
+    let (by_address, _clock) = limiter(Quota::per_hour(per_address));
     let (by_account, _clock) = limiter::<Owner, 1>(Quota::per_hour(10));
     let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
     let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
-    let sign_in = || {
-        let mut request = from_address(None).map(|()| String::new());
-        request.extensions_mut().insert(Owner("alice"));
-        request
-    };
-    let inner = Inner::default();
-    let statuses = if address_is_outer {
-        let layers = Stack::new(account, address);
-        inner.behind(&layers).statuses(30, sign_in).await
-    } else {
-        let layers = Stack::new(address, account);
-        inner.behind(&layers).statuses(30, sign_in).await
-    };
-    assert_eq!(statuses[..4], [200, 200, 200, 429]);
+    for number in 0..addresses {
+        let sign_in = || sign_in_from(number);
+        let inner = Inner::default();
+        if address_is_outer {
+            let layers = Stack::new(account.clone(), address.clone());
+            inner.behind(&layers).statuses(30, sign_in).await
+        } else {
+            let layers = Stack::new(address.clone(), account.clone());
+            inner.behind(&layers).statuses(30, sign_in).await
+        };
+    }
     by_account.peek(&Owner("alice")).remaining()
 }
 
-/// The advice on sign-in: by address outside, by the account inside.
+/// Returns what one address leaves of an account's attempts after 100 hours, in each of which it
+/// makes 30. Both limits are a rate an hour and a burst.
+async fn remaining_after_100_hours(address: [u64; 2], account: [u64; 2]) -> u64 {
+    let quota = |[rate, burst]: [u64; 2]| Quota::per_hour(rate).burst(burst);
+    let (by_address, address_clock) = limiter(quota(address));
+    let (by_account, account_clock) = limiter::<Owner, 1>(quota(account));
+    let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
+    let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
+    let service = Inner::default().behind(&Stack::new(account, address));
+    for _ in 0..100 {
+        for clock in [&address_clock, &account_clock] {
+            clock.advance(std::time::Duration::from_secs(3600));
+        }
+        service.statuses(30, || sign_in_from(0)).await;
+    }
+    by_account.peek(&Owner("alice")).remaining()
+}
+
+fn sign_in_from(number: u8) -> Request<String> {
+    let mut request = from_address(None).map(|()| String::new());
+    let peer = SocketAddr::from(([203, 0, 113, number], 4711));
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(Owner("alice"));
+    request
+}
+
+/// The advice on sign-in: by address outside and smaller, by the account inside.
 #[tokio::test]
-async fn one_address_cannot_lock_an_account_out() {
-    assert_eq!(remaining_after_30_attempts(true).await, 7);
+async fn one_address_with_the_smaller_limit_cannot_lock_an_account_out() {
+    assert_eq!(remaining_after_30_attempts(3, 1, true).await, 7);
+    // The account is full again each hour: it earns more than the address takes.
+    assert_eq!(remaining_after_100_hours([1, 3], [2, 10]).await, 9);
+}
+
+/// The risk that the advice names.
+#[tokio::test]
+async fn several_addresses_together_can_lock_an_account_out() {
+    assert_eq!(remaining_after_30_attempts(3, 3, true).await, 1);
+    assert_eq!(remaining_after_30_attempts(3, 4, true).await, 0);
 }
 
 // ---- What a rejection says.

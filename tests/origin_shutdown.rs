@@ -76,18 +76,40 @@ fn all_stalled_connections_together_are_closed_at_the_deadline_and_counted() {
         for _ in 0..3 {
             stalled.push(program.begin(HANDOFF, KEY).await);
         }
-        let mut finishing = program.begin(HANDOFF, KEY).await;
         let asked = Instant::now();
-        program.ask_to_stop("TERM").await;
-        finishing.write_all(b"a note").await.unwrap();
-        let mut answer = String::new();
-        finishing.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        program.signal("TERM").await;
         assert_eq!(program.end().await, (Some(0), closed(3, 500)));
         assert!(asked.elapsed().as_millis() >= 500, "it waited too shortly");
         for mut stream in stalled {
             assert_eq!(stream.read(&mut [0; 64]).await.unwrap_or(0), 0);
         }
+    });
+}
+
+#[test]
+fn a_request_under_way_finishes_and_then_the_service_ends() {
+    with_programs(async {
+        let program = Program::start("handoff_api", timeouts(NEVER, NEVER, NEVER, NEVER)).await;
+        let mut finishing = program.begin(HANDOFF, KEY).await;
+        program.ask_to_stop("TERM").await;
+        finishing.write_all(b"a note").await.unwrap();
+        let mut answer = String::new();
+        finishing.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(program.end().await, (Some(0), String::new()));
+    });
+}
+
+/// The warning about closed connections has nowhere to go.
+#[test]
+fn a_service_whose_standard_error_is_closed_ends_as_it_would() {
+    with_programs(async {
+        let mut program = Program::start("handoff_api", timeouts(NEVER, NEVER, NEVER, 100)).await;
+        let stalled = program.begin(HANDOFF, KEY).await;
+        program.close_stderr();
+        program.signal("TERM").await;
+        assert_eq!(program.end().await, (Some(0), String::new()));
+        drop(stalled);
     });
 }
 
@@ -228,6 +250,7 @@ fn a_body_that_does_not_arrive_is_answered_with_408() {
             let mut answer = String::new();
             request.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
             assert!(answer.ends_with("the request took too long\n"), "{answer}");
         }
     });

@@ -1,11 +1,15 @@
 //! What both services share: settings from the environment, and a server that ends when asked.
 //! Nothing here is about limits.
 
+mod acceptor;
+mod console;
+mod requests;
 mod server;
 mod settings;
 
 use std::{error::Error, process::ExitCode};
 
+pub use console::print;
 pub use server::{Server, Timeouts};
 pub use settings::{Environment, Refused, Setting, address, environment, port};
 
@@ -14,7 +18,7 @@ pub fn exit_code(ended: Result<(), Box<dyn Error>>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            console::report(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 //! | wait | ends after |
 //! |---|---|
 //! | for the first request, and on HTTP/1 for the head of each further one | `HEAD_TIMEOUT_MS` |
-//! | for the answer to a request, with the body that the handler reads | `REQUEST_TIMEOUT_MS` |
+//! | for the body of a request and then for its handler, together | `REQUEST_TIMEOUT_MS` |
 //! | for the end of a connection, whatever is done on it | `CONNECTION_TIMEOUT_MS`, then it drains |
 //! | for what is under way when a connection drains or the service stops | `DRAIN_TIMEOUT_MS` |
 //!
@@ -11,13 +11,7 @@
 
 use std::{future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::StatusCode,
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-};
+use axum::{Router, extract::Request, middleware};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -27,10 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::acceptor::Acceptor;
+use super::console;
+use super::requests::{STREAMS, with_body_in_memory};
 use super::settings::{Environment, Refused, Setting};
-
-/// The longest body that a handler reads, in bytes. A longer one is answered with 413.
-const BODY_LIMIT: usize = 64 * 1024;
 
 /// How long the server waits for a client.
 #[derive(Clone, Copy, Debug)]
@@ -98,14 +92,18 @@ impl Server {
     /// Connections that have not ended by the deadline for draining are closed, and their number is
     /// logged. Asked a second time, it does not wait for them.
     pub async fn serve(mut self, router: Router, timeouts: Timeouts) -> io::Result<()> {
-        let router = router
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .layer(middleware::from_fn_with_state(timeouts.request, in_time));
+        // The outermost: authentication, the limit, 404 and 405 answer once the body is read.
+        let in_memory = middleware::from_fn_with_state(timeouts.request, with_body_in_memory);
+        let router = router.layer(in_memory);
+        let listener = self.listener;
+        let warn =
+            |error: io::Error| console::report(format_args!("warning: cannot accept: {error}"));
+        let mut acceptor = Acceptor::new(|context| listener.poll_accept(context), warn);
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                stream = accept(&self.listener) => {
+                stream = acceptor.accept() => {
                     let stopping = stopping.clone();
                     connections.spawn(converse(stream, router.clone(), timeouts, stopping));
                 }
@@ -113,7 +111,7 @@ impl Server {
                 () = self.signals.next() => break,
             }
         }
-        drop(self.listener);
+        drop(listener);
         stop.send_replace(true);
         let all_ended = async { while connections.join_next().await.is_some() {} };
         let in_time = tokio::select! {
@@ -125,24 +123,12 @@ impl Server {
         if in_time.is_err() {
             let count = connections.len();
             let waited = timeouts.drain.as_millis();
-            eprintln!("warning: connections closed that had not ended after {waited} ms: {count}");
+            console::report(format_args!(
+                "warning: connections closed that had not ended after {waited} ms: {count}"
+            ));
         }
         Ok(())
         // `connections` is dropped here, which closes those that are left.
-    }
-}
-
-/// Returns the next connection. Errors concern one connection, or pass: the service goes on.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                eprintln!("warning: cannot accept a connection: {error}");
-                // With no file descriptor left, the next attempt would fail at once.
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
     }
 }
 
@@ -165,6 +151,7 @@ async fn converse(
     let mut http1 = server.http1();
     http1.timer(TokioTimer::new());
     http1.header_read_timeout(timeouts.head);
+    server.http2().max_concurrent_streams(STREAMS);
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     // hyper's timeout starts once it knows the version of HTTP, which a client can leave open.
     let is_silent = async {
@@ -185,14 +172,6 @@ async fn converse(
     } else {
         // `Server::serve` has one deadline for all of them.
         _ = connection.await;
-    }
-}
-
-/// Answers a request with 408 if its handler takes too long, as it does when the body stays out.
-async fn in_time(State(longest): State<Duration>, request: Request, next: Next) -> Response {
-    match timeout(longest, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
     }
 }
 

@@ -74,8 +74,8 @@ impl Program {
             .status
     }
 
-    /// Begins a request whose body of six bytes is still to come, and returns once a handler
-    /// waits for that.
+    /// Begins a request whose body of six bytes is still to come, and returns once the server waits
+    /// for that.
     pub async fn begin(&self, path: &str, header: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         let head = format!(
@@ -88,6 +88,11 @@ impl Program {
         stream.read_exact(&mut begun).await.unwrap();
         assert_eq!(begun, *expected);
         stream
+    }
+
+    /// Closes the pipe that the program reports to: from now on its writes fail.
+    pub fn close_stderr(&mut self) {
+        drop(self.child.stderr.take());
     }
 
     pub async fn signal(&self, signal: &str) {
@@ -144,7 +149,10 @@ fn program(service: &str) -> PathBuf {
     let built = fs::metadata(&program).and_then(|program| program.modified());
     let written = [
         format!("{service}.rs"),
+        "service/acceptor.rs".to_owned(),
+        "service/console.rs".to_owned(),
         "service/mod.rs".to_owned(),
+        "service/requests.rs".to_owned(),
         "service/server.rs".to_owned(),
         "service/settings.rs".to_owned(),
     ]

@@ -1,0 +1,62 @@
+//! Accepts connections, and pauses where that fails.
+
+use std::{future::poll_fn, io, net::SocketAddr, task::Context, task::Poll, time::Duration};
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+/// How long to wait after an error. With no file descriptor left, the next attempt would fail at once.
+pub const PAUSE: Duration = Duration::from_millis(100);
+
+/// Errors that are no further apart than this are one burst, and are reported once.
+pub const BURST: Duration = Duration::from_secs(10);
+
+/// A source of connections. Errors concern one connection, or pass: it goes on after each.
+pub struct Acceptor<A, W> {
+    /// Polls a listener.
+    accept: A,
+    /// Is told the first error of each burst.
+    warn: W,
+    resume_at: Option<Instant>,
+    failed_at: Option<Instant>,
+}
+
+impl<A, W> Acceptor<A, W>
+where
+    A: FnMut(&mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>,
+    W: FnMut(io::Error),
+{
+    pub fn new(accept: A, warn: W) -> Acceptor<A, W> {
+        Acceptor {
+            accept,
+            warn,
+            resume_at: None,
+            failed_at: None,
+        }
+    }
+
+    /// Returns the next connection.
+    ///
+    /// The future can be dropped at any time: a pause goes on in the next one.
+    pub async fn accept(&mut self) -> TcpStream {
+        loop {
+            if let Some(resume_at) = self.resume_at {
+                sleep_until(resume_at).await;
+                self.resume_at = None;
+            }
+            match poll_fn(&mut self.accept).await {
+                Ok((stream, _)) => return stream,
+                Err(error) => self.pause(error),
+            }
+        }
+    }
+
+    fn pause(&mut self, error: io::Error) {
+        let now = Instant::now();
+        self.resume_at = Some(now + PAUSE);
+        let last = self.failed_at.replace(now);
+        if last.is_none_or(|last| now - last > BURST) {
+            (self.warn)(error);
+        }
+    }
+}

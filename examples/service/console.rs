@@ -1,0 +1,17 @@
+//! Lines on standard output and standard error. A stream that is closed ends no service.
+//!
+//! `println!` and `eprintln!` panic there.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+pub fn print(line: impl Display) {
+    // There is nowhere left to report an error.
+    _ = writeln!(io::stdout(), "{line}");
+}
+
+pub fn report(line: impl Display) {
+    _ = writeln!(io::stderr(), "{line}");
+}
