@@ -128,41 +128,42 @@ fn keys_that_panic_may_be_dropped_by_the_thread() {
     ended.unwrap();
 }
 
-/// And it drops them in slices: what else is due does not wait for all of them.
+/// And it drops them in slices: what falls due meanwhile does not wait for all of them.
 #[test]
 fn the_keys_of_a_dropped_limiter_hold_up_no_other() {
-    const KEYS: usize = 20_000;
+    const KEYS: usize = 100_000;
     let ended = finishes("dropping many keys", || {
-        let clock = ManualClock::new();
-        let (limiter, other) = (limiter(&clock), limiter(&clock));
-        let left = Arc::new(AtomicUsize::new(KEYS));
+        let (clock, other_clock) = (ManualClock::new(), ManualClock::new());
+        let (limiter, other) = (limiter(&clock), limiter(&other_clock));
+        let (left, left_then) = (
+            Arc::new(AtomicUsize::new(KEYS)),
+            Arc::new(AtomicUsize::new(0)),
+        );
         let (action, is_in_drop, go) = held_up();
-        let (seen, other_is_empty) = (Arc::clone(&left), Arc::new(AtomicUsize::new(0)));
         for key in 1..=KEYS as u64 {
-            let left = Arc::clone(&left);
+            let (left, other_clock) = (Arc::clone(&left), other_clock.clone());
             let count: Action = Arc::new(move || {
-                left.fetch_sub(1, Ordering::SeqCst);
+                if left.fetch_sub(1, Ordering::SeqCst) == KEYS {
+                    // From now on the other has a key to drop, at its next sweep.
+                    other_clock.advance(Duration::from_secs(1));
+                }
             });
+            // In debt: no sweep drops these.
             assert!(limiter.check_n(&Key(key, Some(count)), 2).is_allowed());
         }
-        // The other is swept while keys of the first are left to drop.
-        let noted = Arc::clone(&other_is_empty);
-        let note: Action =
-            Arc::new(move || noted.store(seen.load(Ordering::SeqCst), Ordering::SeqCst));
+        let (seen, noted) = (Arc::clone(&left), Arc::clone(&left_then));
+        let note: Action = Arc::new(move || {
+            noted.store(seen.load(Ordering::SeqCst), Ordering::SeqCst);
+        });
         assert!(other.allow(&Key(0, Some(note))));
         assert!(limiter.allow(&Key(0, Some(action))));
         clock.advance(Duration::from_secs(1));
         is_in_drop.recv().unwrap();
         drop(limiter);
-        // So that the other is due before the dropping goes on, it is once it is let go.
-        thread::sleep(Duration::from_millis(20));
         go.send(()).unwrap();
         wait_until("all are dropped", || left.load(Ordering::SeqCst) == 0);
         wait_until("the other is swept", || other.is_empty());
-        assert!(
-            other_is_empty.load(Ordering::SeqCst) > 0,
-            "it waited for all"
-        );
+        assert!(left_then.load(Ordering::SeqCst) > 0, "it waited for all");
     });
     ended.unwrap();
 }

@@ -785,8 +785,8 @@ BUGS = [
         "src/maintenance.rs",
         "catch(|| job(was_removed))",
         "catch(|| job(false))",
-        "models",
-        ["a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped"],
+        "maintenance",
+        ["keys_that_panic_may_be_dropped_by_the_thread"],
     ),
     Bug(
         "maintenance: a job that was removed goes on when it has cleaned up",
