@@ -94,9 +94,15 @@
 //!
 //! A server of HTTP/1 that answers before it has read the body has to close the connection. Many
 //! clients then report a broken connection instead of the response, and nginx answers 502 and counts
-//! the upstream as failed, for other users too. So the response to a rejected request goes out once
-//! its body has been read and discarded: at most 16 MiB, for at most 10 s, or as
+//! the upstream as failed, for other users too. Over HTTP/2 what arrives after the response counts
+//! against the connection, and h2 ends it after some thousand such streams, with those of other
+//! users. So the response to a rejected request goes out once its body has been read and discarded:
+//! at most 16 MiB, for at most 10 s (1 s over HTTP/2 and HTTP/3), or as
 //! [set](RateLimitLayer::drain). This is so for every rejection: denied, never, or without a key.
+//!
+//! The layer cannot do this for others. A 401, 404, 405, 408 or 413 of an outer layer or a handler
+//! that leaves the body unread has the same effect. The example services read each body first, in
+//! their outermost layer.
 //!
 //! The body of a request that passes is not touched. A request without a body is answered at once.
 //! Nothing is collected, no runtime is started, and the time limit is kept by a thread of this crate.
@@ -106,16 +112,19 @@
 //!
 //! - a `Content-Length` above the byte limit, which is answered at once;
 //! - a body that reaches the byte limit or the time limit;
-//! - a request with `Expect: 100-continue`, which is answered at once. Its client has not sent the
-//!   body yet, and sees the response;
+//! - a request with `Expect: 100-continue`, which is answered at once. A client that waits for
+//!   `100 Continue` has not sent the body yet, and sees the response. One that sends both at once, or
+//!   a proxy that does, may not;
+//! - a body that breaks off, or that an outer body limit (`http_body_util::Limited`) cuts short;
 //! - if no thread can be started, what has not arrived by then.
 //!
-//! Streams of HTTP/2 and HTTP/3 are answered at once. They need no reading.
+//! Over HTTP/2 and HTTP/3 nothing is said of the connection: the stream alone is reset.
 //!
 //! Each slow upload of a rejected client can hold its connection for the time limit, as it can hold
 //! one by an idle connection or a slow head. Bound those at the server: `header_read_timeout` of
-//! hyper ends a slow head and not a slow body, which the time limit here ends. A server that shuts
-//! down gracefully may wait as long. Per connection, memory is what the server buffers of a body
+//! hyper ends a slow head and not a slow body, which the time limit here ends. What is outside this
+//! layer waits with it: a permit of a concurrency limit is held for as long, a shorter timeout
+//! answers in place of the 429, and a server that shuts down gracefully may wait. Per connection, memory is what the server buffers of a body
 //! (for hyper at most some 400 KB).
 //!
 //! The body type of a service's requests has to be a [`RequestBody`], as every `http_body::Body` is.
@@ -165,7 +174,7 @@ mod rules;
 mod service;
 
 pub use answer::{Answer, AnswerWith, Grpc, Json, Problem, Text};
-pub use body::RequestBody;
+pub use body::{Discarded, RequestBody};
 pub use error::InvalidSetting;
 pub use fields::IetfDraft;
 pub use head::Head;

@@ -426,6 +426,7 @@ fn what_a_suspended_machine_does_to_the_clock_is_documented() {
 
 /// A clock that is a function may be of one thread's time, such as tokio's when it is paused: the
 /// maintenance thread does not call it.
+#[cfg(not(tollgate_loom))] // which has no runtime to test with
 #[tokio::test(start_paused = true)]
 async fn the_paused_time_of_a_runtime_is_a_limiters_time() {
     use tokio::time::{Instant, advance};

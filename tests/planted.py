@@ -1255,19 +1255,28 @@ BUGS = [
     Bug(
         "rejections: a body is not read",
         "src/tower/service.rs",
-        "Plan::Read => drain = Some(limits.drain(request.into_body())),",
-        "Plan::Read => drain = None,",
+        "drain = Some(limits.drain(body, time, if_unread));",
+        "drop(limits.drain(body, time, if_unread));",
         "rejected_uploads",
         [
             "a_rust_client_sees_each_rejection_over_one_connection",
             "a_python_client_sees_each_rejection_over_one_connection",
+            "thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user",
         ],
+    ),
+    Bug(
+        "rejections: a body that breaks was read to its end",
+        "src/tower/drain/reading.rs",
+        "Discarded::Broken => return Poll::Ready(*this.if_unread),",
+        "Discarded::Broken => return Poll::Ready(Connection::Stays),",
+        "tower_drain",
+        ["trailers_are_read_and_an_error_ends_the_reading"],
     ),
     Bug(
         "rejections: a body is read beyond the byte limit",
         "src/tower/drain/reading.rs",
-        "let Some(left) = this.bytes_left.checked_sub(bytes.max(1)) else {",
-        "let Some(left) = this.bytes_left.checked_sub(0 * bytes) else {",
+        "match this.bytes_left.checked_sub(bytes.max(1)) {",
+        "match this.bytes_left.checked_sub(0 * bytes) {",
         "tower_drain",
         ["a_body_over_the_byte_limit_is_left_and_the_close_is_announced"],
     ),
@@ -1321,12 +1330,23 @@ BUGS = [
         ["tower::drain::reading::tests::a_poll_reads_64_frames_at_most_and_asks_for_another_poll"],
     ),
     Bug(
-        "rejections: a stream of HTTP/2 is read to its end",
+        "rejections: a stream of HTTP/2 is read for as long as a body of HTTP/1",
         "src/tower/drain.rs",
-        "version > Version::HTTP_11 || request",
-        "request",
+        "(self.time.min(Limits::MAX_STREAM_TIME), Connection::Stays)",
+        "(self.time, Connection::Stays)",
+        "lib",
+        [
+            "tower::drain::tests::"
+            "bodies_of_http_2_and_http_3_are_read_for_a_second_and_close_no_connection"
+        ],
+    ),
+    Bug(
+        "rejections: the bodies of HTTP/2 are left, and h2 ends the connection",
+        "src/tower/drain.rs",
+        "        if request.body().is_at_end() {",
+        "        if version > Version::HTTP_11 || request.body().is_at_end() {",
         "rejected_uploads",
-        ["a_stream_of_http_2_is_rejected_before_its_body_ends"],
+        ["thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user"],
     ),
     Bug(
         "rejections: a client that waits for 100 Continue is asked for its upload",
@@ -1339,7 +1359,7 @@ BUGS = [
     Bug(
         "rejections: HTTP/1.0 is believed to know 100 Continue",
         "src/tower/drain.rs",
-        "version == Version::HTTP_11 && expects_continue",
+        "version >= Version::HTTP_11 && expects_continue",
         "expects_continue",
         "rejected_uploads",
         ["a_rejected_upload_of_http_1_0_is_read"],
@@ -1347,8 +1367,8 @@ BUGS = [
     Bug(
         "rejections: the close of the connection is not announced",
         "src/tower/service.rs",
-        "if drained == Drained::InPart {",
-        "if drained == Drained::InPart && false {",
+        "if connection == Connection::Closes {",
+        "if connection == Connection::Closes && false {",
         "tower_drain",
         ["a_body_that_is_not_read_is_not_polled_and_the_close_is_announced"],
     ),

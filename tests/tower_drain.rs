@@ -227,8 +227,10 @@ fn trailers_are_read_and_an_error_ends_the_reading() {
 
     let broken = Poll::Ready(Some(Err("the connection is broken")));
     let (upload, seen) = Upload::of([data("one"), broken, data("two")]);
-    assert_eq!(rejected(&rejecting(), request(upload)).status(), 429);
-    assert_eq!(seen.polls(), 2);
+    let response = rejected(&rejecting(), request(upload));
+    assert_eq!((response.status().as_u16(), seen.polls()), (429, 2));
+    // The server cannot read the rest either.
+    assert_eq!(field(response.headers(), "connection"), "close");
 }
 
 #[test]
@@ -252,18 +254,45 @@ fn a_body_that_is_not_read_is_not_polled_and_the_close_is_announced() {
     }
 }
 
+/// More than the limit of the test below.
+const LONG: &str = match std::str::from_utf8(&[b'x'; 101]) {
+    Ok(text) => text,
+    Err(_) => panic!("it is ASCII"),
+};
+
 #[test]
-fn a_stream_of_http_2_or_3_is_answered_at_once() {
+fn a_stream_of_http_2_or_3_is_read_and_says_nothing_of_its_connection() {
+    let layer = rejecting().drain(100, Duration::ZERO).unwrap();
     for version in [Version::HTTP_2, Version::HTTP_3] {
-        let (upload, seen) = Upload::of([data("one")]);
-        let mut request = request(upload);
-        *request.version_mut() = version;
-        let response = rejected(&rejecting(), request);
-        assert_eq!(response.status(), 429);
-        assert_eq!((seen.polls(), seen.is_dropped()), (0, true));
-        // It would be an error of the protocol.
-        assert!(!response.headers().contains_key("connection"));
+        let broken = Poll::Ready(Some(Err("the stream is broken")));
+        let (long, end) = (data(LONG), Poll::Ready(None));
+        for (second, polls) in [(end, 2), (broken, 2), (long, 2)] {
+            let (upload, seen) = Upload::of([data("one"), second, Poll::Pending]);
+            let mut request = request(upload);
+            *request.version_mut() = version;
+            let response = rejected(&layer, request);
+            assert_eq!(response.status(), 429);
+            assert_eq!((seen.polls(), seen.is_dropped()), (polls, true));
+            // It would be an error of the protocol.
+            assert!(!response.headers().contains_key("connection"));
+        }
     }
+}
+
+/// A custom answer that sets the field itself does not hide the close.
+#[test]
+fn the_close_is_announced_beside_other_connection_options() {
+    let layer = rejecting().answer_with(|_| {
+        let response = Response::builder()
+            .status(429)
+            .header("connection", "upgrade");
+        response.body("no".to_owned()).unwrap()
+    });
+    let (mut upload, _) = Upload::of([data("one")]);
+    upload.hint = SizeHint::with_exact(16 * 1024 * 1024 + 1);
+    let response = rejected(&layer, request(upload));
+    let options: Vec<_> = response.headers().get_all("connection").iter().collect();
+    assert_eq!(options, ["upgrade", "close"]);
 }
 
 #[test]

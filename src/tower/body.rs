@@ -47,14 +47,25 @@ pub trait RequestBody {
         0
     }
 
-    /// Reads the next part of the body, discards it, and returns its length in bytes.
+    /// Reads the next part of the body and discards it.
     ///
-    /// Returns `None` at the end of the body, and when it cannot be read further. Wakes the task
-    /// when there is more to read, as [`Future::poll`] does.
-    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
+    /// Wakes the task when there is more to read, as [`Future::poll`] does. It is not called again
+    /// after [`Discarded::End`] or [`Discarded::Broken`].
+    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Discarded> {
         _ = context;
-        Poll::Ready(None)
+        Poll::Ready(Discarded::End)
     }
+}
+
+/// What [`RequestBody::poll_discard`] has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discarded {
+    /// As many bytes of the body. Trailers are none.
+    Bytes(u64),
+    /// The end of the body.
+    End,
+    /// Nothing: the body cannot be read further, and is not at its end.
+    Broken,
 }
 
 #[diagnostic::do_not_recommend]
@@ -67,13 +78,15 @@ impl<B: Body> RequestBody for B {
         self.size_hint().lower()
     }
 
-    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<u64>> {
-        self.poll_frame(context).map(|frame| {
-            // After an error a body is not to be polled again.
-            let frame = frame?.ok()?;
-            // Trailers count as no bytes. Servers bound the length of headers and trailers.
-            let length = frame.data_ref().map_or(0, Buf::remaining);
-            Some(u64::try_from(length).unwrap_or(u64::MAX))
+    fn poll_discard(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Discarded> {
+        self.poll_frame(context).map(|frame| match frame {
+            None => Discarded::End,
+            Some(Err(_)) => Discarded::Broken,
+            Some(Ok(frame)) => {
+                // Servers bound the length of headers and trailers.
+                let length = frame.data_ref().map_or(0, Buf::remaining);
+                Discarded::Bytes(u64::try_from(length).unwrap_or(u64::MAX))
+            }
         })
     }
 }

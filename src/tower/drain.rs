@@ -2,15 +2,17 @@
 //!
 //! Over HTTP/1 a server that answers without reading the body has to close the connection. The
 //! client is still sending then, and its next write fails: it reports that error instead of the
-//! response. So the future of a rejected request reads the body first.
+//! response. Over HTTP/2 the server resets the stream; what arrives for it afterwards counts
+//! against the whole connection, which h2 ends after 1,024 of these. So the future of a rejected
+//! request reads the body first.
 
 mod reading;
 
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Version, header};
+use http::{HeaderMap, HeaderName, Request, Version, header};
 
-pub(super) use self::reading::{Drain, Drained};
+pub(super) use self::reading::{Connection, Drain};
 use crate::tower::body::RequestBody;
 use crate::tower::error::InvalidSetting;
 
@@ -30,6 +32,10 @@ impl Limits {
     };
 
     const MAX_TIME: Duration = Duration::from_secs(60 * 60);
+
+    /// The longest time for a stream of HTTP/2 or HTTP/3. A call that streams to the server may
+    /// send nothing until it is answered, so it must be answered soon.
+    const MAX_STREAM_TIME: Duration = Duration::from_secs(1);
 
     pub(super) fn new(bytes: u64, time: Duration) -> Result<Limits, InvalidSetting> {
         if bytes == 0 {
@@ -52,36 +58,52 @@ impl Limits {
 /// What precedes the response to a rejected request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    Answer(Drained),
-    Read,
+    Answer(Connection),
+    /// For so long at most; and what becomes of the connection if that is not to the end.
+    Read(Duration, Connection),
 }
 
 impl Limits {
     pub(super) fn plan<I: RequestBody>(self, request: &Request<I>) -> Plan {
         let version = request.version();
-        // HTTP/2 and HTTP/3 reset the stream, without harm to the connection.
-        if version > Version::HTTP_11 || request.body().is_at_end() {
-            return Plan::Answer(Drained::Whole);
+        if request.body().is_at_end() {
+            return Plan::Answer(Connection::Stays);
         }
+        // HTTP/2 and HTTP/3 reset the stream and leave the connection.
+        let (time, if_unread) = if version > Version::HTTP_11 {
+            (self.time.min(Limits::MAX_STREAM_TIME), Connection::Stays)
+        } else {
+            (self.time, Connection::Closes)
+        };
         // hyper sends `100 Continue` when the body is polled, which asks for the upload.
         // HTTP/1.0 does not have this expectation.
-        let awaits_continue = version == Version::HTTP_11 && expects_continue(request.headers());
+        let awaits_continue = version >= Version::HTTP_11 && expects_continue(request.headers());
         if awaits_continue || request.body().min_remaining() > self.bytes {
-            return Plan::Answer(Drained::InPart);
+            return Plan::Answer(if_unread);
         }
-        Plan::Read
+        Plan::Read(time, if_unread)
     }
 
-    pub(super) fn drain<I: RequestBody>(self, body: I) -> Drain<I> {
-        Drain::new(body, self.bytes, self.time)
+    pub(super) fn drain<I: RequestBody>(
+        self,
+        body: I,
+        time: Duration,
+        if_unread: Connection,
+    ) -> Drain<I> {
+        Drain::new(body, self.bytes, time, if_unread)
     }
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::EXPECT).iter();
+    has_option(headers, &header::EXPECT, b"100-continue")
+}
+
+/// Whether a header that is a list of tokens has this one.
+pub(super) fn has_option(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
+    let mut lines = headers.get_all(name).iter();
     lines.any(|line| {
-        let mut expectations = line.as_bytes().split(|byte| *byte == b',');
-        expectations.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+        let mut options = line.as_bytes().split(|byte| *byte == b',');
+        options.any(|one| one.trim_ascii().eq_ignore_ascii_case(option))
     })
 }
 
@@ -93,6 +115,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::tower::body::Discarded;
 
     struct Upload(u64);
 
@@ -105,43 +128,51 @@ mod tests {
             self.0
         }
 
-        fn poll_discard(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+        fn poll_discard(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Discarded> {
             panic!("a plan polls nothing");
         }
     }
 
     const LIMITS: Limits = Limits {
         bytes: 100,
-        time: Duration::from_secs(1),
+        time: Duration::from_secs(3),
     };
 
     /// `None` if the body is to be read.
-    fn answered(version: Version, expect: &[&str], bytes: u64) -> Option<Drained> {
+    fn answered(version: Version, expect: &[&str], bytes: u64) -> Option<Connection> {
         let mut request = Request::builder().version(version);
         for line in expect {
             request = request.header("expect", *line);
         }
         match LIMITS.plan(&request.body(Upload(bytes)).unwrap()) {
-            Plan::Answer(drained) => Some(drained),
-            Plan::Read => None,
+            Plan::Answer(connection) => Some(connection),
+            Plan::Read(time, if_unread) => {
+                let is_stream = version > Version::HTTP_11;
+                let second = Duration::from_secs(1);
+                assert_eq!(time, if is_stream { second } else { LIMITS.time });
+                assert_eq!(if_unread == Connection::Stays, is_stream);
+                None
+            }
         }
     }
 
     #[test]
     fn bodies_of_http_1_are_read_up_to_the_limit() {
         for version in [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11] {
-            assert_eq!(answered(version, &[], 0), Some(Drained::Whole));
+            assert_eq!(answered(version, &[], 0), Some(Connection::Stays));
             assert_eq!(answered(version, &[], 1), None);
             assert_eq!(answered(version, &[], 100), None);
-            assert_eq!(answered(version, &[], 101), Some(Drained::InPart));
+            assert_eq!(answered(version, &[], 101), Some(Connection::Closes));
         }
     }
 
     #[test]
-    fn bodies_of_http_2_and_http_3_are_left() {
+    fn bodies_of_http_2_and_http_3_are_read_for_a_second_and_close_no_connection() {
         for version in [Version::HTTP_2, Version::HTTP_3] {
-            for bytes in [0, 1, 101] {
-                assert_eq!(answered(version, &[], bytes), Some(Drained::Whole));
+            assert_eq!(answered(version, &[], 1), None);
+            assert_eq!(answered(version, &[], 100), None);
+            for (expect, bytes) in [(&[][..], 0), (&[], 101), (&["100-continue"], 1)] {
+                assert_eq!(answered(version, expect, bytes), Some(Connection::Stays));
             }
         }
     }
@@ -154,7 +185,7 @@ mod tests {
             &["a, 100-continue ,b"],
             &["a", "100-continue"],
         ] {
-            let left = Some(Drained::InPart);
+            let left = Some(Connection::Closes);
             assert_eq!(answered(Version::HTTP_11, lines, 1), left, "{lines:?}");
             // This version has no such expectation, so the body comes by itself.
             assert_eq!(answered(Version::HTTP_10, lines, 1), None, "{lines:?}");

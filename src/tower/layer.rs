@@ -229,10 +229,11 @@ where
     }
 
     /// Sets how much of a rejected request's body is read before the response goes out: at most
-    /// `max_bytes`, for at most `max_time`.
+    /// `max_bytes` and the rest of one frame, for at most `max_time`.
     ///
     /// Default: 16 MiB, 10 s. `max_bytes`: at least 1. `max_time`: from 0, which reads what has
-    /// arrived and waits for nothing, to 1 h. It counts from when the layer first waits.
+    /// arrived and waits for nothing, to 1 h. It counts from when the layer first waits, and is at
+    /// most 1 s over HTTP/2 and HTTP/3, where a call may stream until it is answered.
     ///
     /// Set `max_bytes` to at least what a proxy in front lets through (`client_max_body_size` of
     /// nginx), or such a proxy turns the rejection of a larger upload into 502. The

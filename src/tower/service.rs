@@ -16,7 +16,7 @@ use crate::hash::RandomState;
 use crate::sync::Arc;
 use crate::tower::answer::{Answer, Text};
 use crate::tower::body::RequestBody;
-use crate::tower::drain::{Drain, Drained, Plan};
+use crate::tower::drain::{Connection, Drain, Plan, has_option};
 use crate::tower::fields::Written;
 use crate::tower::head::Head;
 use crate::tower::key::{RequestKey, Stored};
@@ -74,8 +74,11 @@ where
                 let mut drain = None;
                 if let Some(limits) = rules.drain {
                     match limits.plan(&request) {
-                        Plan::Read => drain = Some(limits.drain(request.into_body())),
-                        Plan::Answer(drained) => announce(drained, &mut response),
+                        Plan::Read(time, if_unread) => {
+                            let body = request.into_body();
+                            drain = Some(limits.drain(body, time, if_unread));
+                        }
+                        Plan::Answer(connection) => announce(connection, &mut response),
                     }
                 }
                 Step::Rejected {
@@ -127,10 +130,10 @@ where
                 mut drain,
             } => {
                 if let Some(body) = drain.as_mut().as_pin_mut() {
-                    let drained = ready!(body.poll(context));
+                    let connection = ready!(body.poll(context));
                     drain.set(None);
                     if let Some(response) = response {
-                        announce(drained, response);
+                        announce(connection, response);
                     }
                 }
                 match response.take() {
@@ -151,11 +154,13 @@ where
 }
 
 /// Tells the client when the server will close the connection (RFC 9110, section 10.1.1).
-fn announce<O>(drained: Drained, response: &mut Response<O>) {
-    if drained == Drained::InPart {
+fn announce<O>(connection: Connection, response: &mut Response<O>) {
+    if connection == Connection::Closes {
         let headers = response.headers_mut();
-        let lines = headers.entry(header::CONNECTION);
-        lines.or_insert(HeaderValue::from_static("close"));
+        // Beside what a custom answer may have said of the connection.
+        if !has_option(headers, &header::CONNECTION, b"close") {
+            headers.append(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }
 

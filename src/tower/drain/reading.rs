@@ -1,7 +1,8 @@
 //! The state of a body that is being read.
 //!
 //! - Frames are dropped as they come. Nothing is collected.
-//! - Every frame counts as at least one byte, so the byte limit ends every body.
+//! - Every frame counts as at least one byte, so the byte limit ends every body. One frame without
+//!   bytes is free behind the last byte: the trailers.
 //! - No timer is set while each poll finds something to read, for at most [`FREE_TURNS`] polls.
 //! - A poll reads at most [`FRAMES`] frames, and then lets other tasks run.
 
@@ -15,15 +16,15 @@ use std::{
 use pin_project_lite::pin_project;
 
 use crate::maintenance::Alarm;
-use crate::tower::body::RequestBody;
+use crate::tower::body::{Discarded, RequestBody};
 
-/// Whether the body was read.
+/// What becomes of the connection after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Drained {
-    /// To its end, or it need not be read: the connection can carry another request.
-    Whole,
-    /// Not to its end: the server closes the connection after the response.
-    InPart,
+pub(in super::super) enum Connection {
+    /// It can carry another request: the body was read to its end, or need not be.
+    Stays,
+    /// The server closes it, as the body was not read to its end.
+    Closes,
 }
 
 /// The frames that a poll reads at most.
@@ -58,6 +59,9 @@ pin_project! {
         #[pin]
         body: I,
         bytes_left: u64,
+        // What becomes of the connection if the body is not read to its end.
+        if_unread: Connection,
+        had_trailers: bool,
         time: Duration,
         free_turns: u32,
         deadline: Option<D>,
@@ -65,20 +69,30 @@ pin_project! {
 }
 
 impl<I: RequestBody, D: Deadline> Drain<I, D> {
-    pub(in super::super) fn new(body: I, bytes: u64, time: Duration) -> Drain<I, D> {
+    pub(in super::super) fn new(
+        body: I,
+        bytes: u64,
+        time: Duration,
+        if_unread: Connection,
+    ) -> Drain<I, D> {
         Drain {
             body,
             bytes_left: bytes,
+            if_unread,
+            had_trailers: false,
             time,
             free_turns: FREE_TURNS,
             deadline: None,
         }
     }
 
-    pub(in super::super) fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Drained> {
+    pub(in super::super) fn poll(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Connection> {
         let mut this = self.project();
         if this.deadline.as_ref().is_some_and(D::is_due) {
-            return Poll::Ready(Drained::InPart);
+            return Poll::Ready(*this.if_unread);
         }
         let mut frames = 0;
         let is_waiting = loop {
@@ -88,23 +102,26 @@ impl<I: RequestBody, D: Deadline> Drain<I, D> {
             let Poll::Ready(frame) = this.body.as_mut().poll_discard(context) else {
                 break true;
             };
-            let Some(bytes) = frame else {
-                return Poll::Ready(Drained::Whole);
+            let bytes = match frame {
+                Discarded::Bytes(bytes) => bytes,
+                Discarded::End => return Poll::Ready(Connection::Stays),
+                Discarded::Broken => return Poll::Ready(*this.if_unread),
             };
             if this.body.is_at_end() {
-                return Poll::Ready(Drained::Whole);
+                return Poll::Ready(Connection::Stays);
             }
-            let Some(left) = this.bytes_left.checked_sub(bytes.max(1)) else {
-                return Poll::Ready(Drained::InPart);
-            };
-            *this.bytes_left = left;
+            match this.bytes_left.checked_sub(bytes.max(1)) {
+                Some(left) => *this.bytes_left = left,
+                None if bytes == 0 && !*this.had_trailers => *this.had_trailers = true,
+                None => return Poll::Ready(*this.if_unread),
+            }
             frames += 1;
         };
         if let Some(deadline) = this.deadline {
             deadline.set_waker(context.waker());
             // It may have passed before the waker was replaced.
             if deadline.is_due() {
-                return Poll::Ready(Drained::InPart);
+                return Poll::Ready(*this.if_unread);
             }
         } else if frames > 0 && *this.free_turns > 0 {
             // More may have arrived already: the server fills its buffer between two polls.
@@ -112,12 +129,12 @@ impl<I: RequestBody, D: Deadline> Drain<I, D> {
             context.waker().wake_by_ref();
             return Poll::Pending;
         } else if this.time.is_zero() {
-            return Poll::Ready(Drained::InPart);
+            return Poll::Ready(*this.if_unread);
         } else {
             match D::after(*this.time, context.waker()) {
                 Ok(deadline) => *this.deadline = Some(deadline),
                 // Without a thread no time limit holds, so only what was there has been read.
-                Err(_) => return Poll::Ready(Drained::InPart),
+                Err(_) => return Poll::Ready(*this.if_unread),
             }
         }
         if !is_waiting {
@@ -192,11 +209,16 @@ mod tests {
             false
         }
 
-        fn poll_discard(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+        fn poll_discard(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Discarded> {
             self.count += 1;
             let then = self.then;
             let next = self.polls.pop_front().or(then);
-            next.expect("the body is polled no further")
+            let next = next.expect("the body is polled no further");
+            next.map(|part| match part {
+                Some(BROKEN) => Discarded::Broken,
+                Some(bytes) => Discarded::Bytes(bytes),
+                None => Discarded::End,
+            })
         }
     }
 
@@ -229,12 +251,12 @@ mod tests {
                 count: 0,
             };
             Task {
-                drain: Box::pin(Drain::new(script, bytes, time)),
+                drain: Box::pin(Drain::new(script, bytes, time, Connection::Closes)),
                 woken: Arc::new(Woken(AtomicUsize::new(0))),
             }
         }
 
-        fn poll(&mut self) -> Poll<Drained> {
+        fn poll(&mut self) -> Poll<Connection> {
             let waker = Waker::from(Arc::clone(&self.woken));
             self.drain.as_mut().poll(&mut Context::from_waker(&waker))
         }
@@ -247,6 +269,9 @@ mod tests {
             self.drain.body.count
         }
     }
+
+    /// The length of a part that stands for an error.
+    const BROKEN: u64 = u64::MAX - 1;
 
     const END: Poll<Option<u64>> = Poll::Ready(None);
     const WAIT: Poll<Option<u64>> = Poll::Pending;
@@ -262,7 +287,7 @@ mod tests {
     #[test]
     fn a_body_that_has_arrived_is_read_in_one_poll_without_a_timer() {
         let mut task = Task::of([part(5), part(0), part(7), END], None, 100, TIME);
-        assert_eq!(task.poll(), Poll::Ready(Drained::Whole));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
         assert!(timers().is_empty());
     }
 
@@ -273,7 +298,7 @@ mod tests {
             assert_eq!(task.poll(), Poll::Pending);
             assert_eq!(task.wakes(), wakes);
         }
-        assert_eq!(task.poll(), Poll::Ready(Drained::Whole));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
         assert!(timers().is_empty());
     }
 
@@ -286,7 +311,7 @@ mod tests {
         }
         // The body and the timer wake the task, and it does not wake itself.
         assert_eq!(task.wakes(), 0);
-        assert_eq!(task.poll(), Poll::Ready(Drained::Whole));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
         drop(task);
         assert_eq!(LIVE.get(), 0);
     }
@@ -302,7 +327,7 @@ mod tests {
         assert_eq!(task.poll(), Poll::Pending);
         IS_DUE.set(true);
         let polls = task.polls_of_body();
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
         assert_eq!(task.polls_of_body(), polls);
         assert_eq!(timers(), [TIME]);
     }
@@ -319,13 +344,39 @@ mod tests {
     #[test]
     fn a_body_of_as_many_bytes_as_the_limit_is_read_to_its_end() {
         let mut task = Task::of([part(60), part(40), END], None, 100, TIME);
-        assert_eq!(task.poll(), Poll::Ready(Drained::Whole));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
+    }
+
+    #[test]
+    fn trailers_behind_as_many_bytes_as_the_limit_are_read() {
+        let mut task = Task::of([part(100), part(0), END], None, 100, TIME);
+        assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
+    }
+
+    #[test]
+    fn a_body_that_breaks_is_not_read_to_its_end() {
+        let mut task = Task::of([part(5), part(BROKEN)], None, 100, TIME);
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
+    }
+
+    /// A stream of HTTP/2 ends alone.
+    #[test]
+    fn what_is_left_unread_closes_no_shared_connection() {
+        for last in [part(BROKEN), part(101)] {
+            let mut task = Task::of([last], None, 100, TIME);
+            task.drain
+                .as_mut()
+                .project()
+                .if_unread
+                .clone_from(&Connection::Stays);
+            assert_eq!(task.poll(), Poll::Ready(Connection::Stays));
+        }
     }
 
     #[test]
     fn a_body_of_a_byte_more_than_the_limit_is_left() {
         let mut task = Task::of([part(60), part(41)], None, 100, TIME);
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
     }
 
     #[test]
@@ -334,13 +385,13 @@ mod tests {
         let turns = (0..100).take_while(|_| task.poll().is_pending()).count();
         // 64 frames each.
         assert_eq!(turns, 15);
-        assert_eq!(task.polls_of_body(), 1_001);
+        assert_eq!(task.polls_of_body(), 1_002);
     }
 
     #[test]
     fn a_frame_of_any_length_overflows_nothing() {
         let mut task = Task::of([part(1), part(u64::MAX)], None, u64::MAX, TIME);
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
     }
 
     #[test]
@@ -348,7 +399,7 @@ mod tests {
         let mut task = Task::of([WAIT], None, 100, TIME);
         assert_eq!(task.poll(), Poll::Pending);
         IS_DUE.set(true);
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
     }
 
     #[test]
@@ -367,14 +418,14 @@ mod tests {
         let mut task = Task::of([part(5), WAIT, part(5), WAIT, WAIT], None, 100, TIME);
         assert_eq!(task.poll(), Poll::Pending);
         assert_eq!(task.poll(), Poll::Pending);
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
     }
 
     #[test]
     fn a_time_limit_of_zero_sets_no_timer() {
         let mut task = Task::of([part(5), WAIT, WAIT], None, 100, Duration::ZERO);
         assert_eq!(task.poll(), Poll::Pending);
-        assert_eq!(task.poll(), Poll::Ready(Drained::InPart));
+        assert_eq!(task.poll(), Poll::Ready(Connection::Closes));
         assert!(timers().is_empty());
     }
 }
