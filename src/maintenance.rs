@@ -7,7 +7,7 @@
 //! slice.
 //!
 //! - The first job starts the thread, and the thread ends when it has no job left. It is never
-//!   joined. A job that is removed while it runs is told so, and may clean up in slices.
+//!   joined. A job that is removed while it runs is run once more, and cleans up in slices.
 //! - Jobs run user code (`Drop` and `Hash` of keys, wakers). A panic in a job costs that run and
 //!   nothing else; the payload is dropped, and may panic again.
 //! - A forked child has no such thread. Its first job starts one; jobs that the parent registered
@@ -40,8 +40,8 @@ pub(crate) enum Next {
 /// When a job that panicked is run again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
-/// Is told whether it [has been removed](Registration): then it cleans up, asks to be run
-/// [again](Next::Again) if there is more, and is dropped at any other answer.
+/// The argument says whether the job [has been removed](Registration). If so, it cleans up, returns
+/// [`Next::Again`] while there is more, and is dropped at any other answer.
 type Job = Box<dyn FnMut(bool) -> Next + Send>;
 
 /// What is to be done, and by when.
@@ -173,7 +173,7 @@ impl Queue {
             let due = match (next, state.due.get_mut(&number)) {
                 (Next::Again, Some(due)) => *due.insert(now),
                 (Next::In(delay), Some(due)) => *due.insert(now.saturating_add(delay)),
-                // It was removed while it ran, and is told so now; or it has more to clean up.
+                // It was removed while it ran, and now cleans up; or it has more to clean up.
                 (Next::Again | Next::In(_), None) if !was_removed || next == Next::Again => now,
                 _ => {
                     state.due.remove(&number);

@@ -391,7 +391,7 @@ BUGS = [
     ),
     Bug(
         "sweep: full is decided under one lock and forgotten under the next",
-        "src/limiter.rs",
+        "src/limiter/sweep.rs",
         "        self.remove_some(sweep, |words| !is_full(words))\n",
         "        let all_full = std::cell::Cell::new(true);\n"
         "        let look = |words: &[u64; N]| {\n"
@@ -814,7 +814,7 @@ BUGS = [
     ),
     Bug(
         "drop: the thread drops the keys of a limiter all at once",
-        "src/limiter.rs",
+        "src/limiter/sweep.rs",
         "            return match core.drop_some(sweep) {\n",
         "            while core.drop_some(sweep) {}\n            return match core.drop_some(sweep) {\n",
         "maintenance",
@@ -822,7 +822,7 @@ BUGS = [
     ),
     Bug(
         "drop: the thread drops the keys of a limiter without a catch",
-        "src/limiter.rs",
+        "src/limiter/sweep.rs",
         "            if !is_dropping {\n",
         "            if true {\n                return Next::Done;\n            }\n            if !is_dropping {\n",
         "maintenance",
@@ -850,7 +850,7 @@ BUGS = [
     ),
     Bug(
         "case 29: a limiter that was found empty is not swept again",
-        "src/limiter.rs",
+        "src/limiter/sweep.rs",
         "                if found_empty == Some(inserted) {",
         "                if core.table.len() == 0 {",
         "memory",

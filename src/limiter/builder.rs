@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, RateLimiter, sweep_every};
+use super::{Core, RateLimiter, sweep::sweep_every};
 use crate::clock::{Clock, Timer};
 use crate::hash::RandomState;
 use crate::maintenance::Registration;

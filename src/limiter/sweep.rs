@@ -1,0 +1,86 @@
+//! How a limiter is swept: in slices, by a caller or by the maintenance thread.
+
+use std::{
+    hash::{BuildHasher, Hash},
+    time::Duration,
+};
+
+use super::Core;
+use crate::maintenance::Next;
+use crate::sweep::Sweep;
+use crate::sync::Arc;
+
+impl<K, const N: usize, S> Core<K, N, S>
+where
+    K: Hash + Eq + 'static,
+    S: BuildHasher + Clone,
+{
+    /// Goes on with a sweep, for a slice. False if there was nothing left to do.
+    pub(super) fn sweep_some(&self, sweep: &mut Sweep) -> bool {
+        let is_full = self.policy.full_at(sweep.now);
+        self.remove_some(sweep, |words| !is_full(words))
+    }
+
+    /// Goes on to drop all keys, for a slice. False if there was nothing left to do.
+    fn drop_some(&self, sweep: &mut Sweep) -> bool {
+        self.remove_some(sweep, |_| false)
+    }
+
+    fn remove_some(&self, sweep: &mut Sweep, keep: impl Fn(&[u64; N]) -> bool) -> bool {
+        let Some(slice) = self.table.remove_some(&mut sweep.cursor, keep) else {
+            return false;
+        };
+        sweep.forgotten += slice.removed;
+        sweep.drop_all(slice.keys);
+        if let Some(shard) = slice.sparse_shard {
+            sweep.run(|| self.table.shrink(shard));
+        }
+        true
+    }
+}
+
+/// The maintenance thread's job: a sweep at each interval, in slices. If the limiter is dropped
+/// meanwhile, it drops the keys, in slices too, so that no other job waits for all of them.
+pub(super) fn sweep_every<K, const N: usize, S>(
+    core: Arc<Core<K, N, S>>,
+    interval: Duration,
+) -> impl FnMut(bool) -> Next
+where
+    K: Hash + Eq + 'static,
+    S: BuildHasher + Clone,
+{
+    let mut current: Option<Sweep> = None;
+    // The number of keys ever inserted, when a sweep last found none stored.
+    let mut found_empty = None;
+    let mut is_dropping = false;
+    move |was_removed| {
+        if was_removed {
+            // This is the last handle of the core.
+            if !is_dropping {
+                is_dropping = true;
+                current = None;
+            }
+            let sweep = current.get_or_insert_with(|| Sweep::at(0));
+            return match core.drop_some(sweep) {
+                true => Next::Again,
+                false => Next::Done,
+            };
+        }
+        let mut sweep = match current.take() {
+            Some(sweep) => sweep,
+            None => {
+                let inserted = core.table.inserted();
+                if found_empty == Some(inserted) {
+                    return Next::In(interval);
+                }
+                found_empty = (core.table.len() == 0).then_some(inserted);
+                Sweep::at(core.timer.publish_now_in_background())
+            }
+        };
+        if !core.sweep_some(&mut sweep) {
+            return Next::In(interval);
+        }
+        current = Some(sweep);
+        Next::Again
+    }
+}
