@@ -118,7 +118,9 @@
 //! - a body that breaks off, or that an outer body limit (`http_body_util::Limited`) cuts short;
 //! - if no thread can be started, what has not arrived by then.
 //!
-//! Over HTTP/2 and HTTP/3 nothing is said of the connection: the stream alone is reset.
+//! Over HTTP/2 and HTTP/3 nothing is said of the connection: the stream alone is reset. What is not
+//! read there still counts against the connection, so a proxy that sends a thousand such streams
+//! within h2's half a minute loses it. Set limits that its uploads meet.
 //!
 //! Each slow upload of a rejected client can hold its connection for the time limit, as it can hold
 //! one by an idle connection or a slow head. Bound those at the server: `header_read_timeout` of
