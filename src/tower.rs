@@ -126,8 +126,8 @@
 //! one by an idle connection or a slow head. Bound those at the server: `header_read_timeout` of
 //! hyper ends a slow head and not a slow body, which the time limit here ends. What is outside this
 //! layer waits with it: a permit of a concurrency limit is held for as long, a shorter timeout
-//! answers in place of the 429, and a server that shuts down gracefully may wait. Per connection, memory is what the server buffers of a body
-//! (for hyper at most some 400 KB).
+//! answers in place of the 429, and a server that shuts down gracefully may wait. Per connection,
+//! memory is what the server buffers of a body (for hyper at most some 400 KB).
 //!
 //! The body type of a service's requests has to be a [`RequestBody`], as every `http_body::Body` is.
 //!
