@@ -1261,7 +1261,6 @@ BUGS = [
         [
             "a_rust_client_sees_each_rejection_over_one_connection",
             "a_python_client_sees_each_rejection_over_one_connection",
-            "thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user",
         ],
     ),
     Bug(
@@ -1345,8 +1344,11 @@ BUGS = [
         "src/tower/drain.rs",
         "        if request.body().is_at_end() {",
         "        if version > Version::HTTP_11 || request.body().is_at_end() {",
-        "rejected_uploads",
-        ["thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user"],
+        "lib",
+        [
+            "tower::drain::tests::"
+            "bodies_of_http_2_and_http_3_are_read_for_a_second_and_close_no_connection"
+        ],
     ),
     Bug(
         "rejections: a client that waits for 100 Continue is asked for its upload",
