@@ -161,10 +161,11 @@ impl Queue {
             let Some(((_, number), mut job)) = state.waiting.pop_first() else {
                 continue;
             };
-            let was_removed = match state.due.get_mut(&number) {
-                Some(due) => due.take().is_none(),
-                None => true,
-            };
+            let registered = state.due.get_mut(&number);
+            let was_removed = registered.is_none();
+            if let Some(due) = registered {
+                *due = None;
+            }
             drop(state);
             let next = catch(|| job(was_removed)).unwrap_or(Next::In(AFTER_PANIC));
 

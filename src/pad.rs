@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Formatter, Write};
 
-/// Writes as [`Formatter::pad`] does. It allocates only if a width or a precision is asked for.
+/// Writes as [`Formatter::pad`] does. It allocates only if the format has a width or a precision.
 pub(crate) fn pad(
     f: &mut Formatter<'_>,
     write: impl Fn(&mut dyn Write) -> fmt::Result,

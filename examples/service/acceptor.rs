@@ -15,7 +15,7 @@ pub const BURST: Duration = Duration::from_secs(10);
 pub struct Acceptor<A, W> {
     /// Polls a listener.
     accept: A,
-    /// Is told the first error of each burst.
+    /// Reports the first error of each burst.
     warn: W,
     resume_at: Option<Instant>,
     failed_at: Option<Instant>,

@@ -192,7 +192,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 /// How many buckets are scanned under one lock: some 20 us of work.
 const SCANNED_AT_ONCE: usize = 4_096;
 
-/// How many of them are told apart at a time.
+/// How many buckets are looked through for full ones at a time.
 const GROUP: usize = 64;
 
 /// Whether so few of a shard's buckets are in use that they should be fewer: a quarter of what it
