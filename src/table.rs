@@ -207,6 +207,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
             sum.wrapping_add(stored.load(Ordering::Relaxed))
         })
     }
+
+    /// Returns the number of buckets of all shards, empty or not.
+    #[cfg(all(test, not(tollgate_loom)))]
+    pub(crate) fn buckets(&self) -> usize {
+        self.map.buckets()
+    }
 }
 
 /// Where a visit of all keys has come to.

@@ -84,3 +84,48 @@ where
         Next::Again
     }
 }
+
+#[cfg(all(test, not(tollgate_loom)))]
+mod tests {
+    use super::*;
+    use crate::{ManualClock, Quota, RateLimiter};
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Runs a job until it has nothing left to do, and returns the number of slices.
+    fn sweep(job: &mut impl FnMut(bool) -> Next) -> usize {
+        for slices in 0..1_000_000 {
+            match job(false) {
+                Next::Again => {}
+                next => {
+                    assert_eq!(next, Next::In(INTERVAL));
+                    return slices;
+                }
+            }
+        }
+        panic!("the sweep has no end");
+    }
+
+    /// Case 29. Keys that were all forgotten one by one leave memory behind, which the next sweep
+    /// gives back. A limiter that has been empty since the last sweep is not swept.
+    #[test]
+    fn a_limiter_that_became_empty_is_swept_once() {
+        const KEYS: u64 = 50_000;
+        let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_minute(60).burst(10))
+            .clock(ManualClock::new())
+            .sweep_by_hand()
+            .build();
+        let table = &limiter.core.table;
+        let mut job = sweep_every(Arc::clone(&limiter.core), INTERVAL);
+        let empty = table.buckets();
+        for _ in 0..3 {
+            assert!((0..KEYS).all(|key| limiter.allow(&key)));
+            assert!((0..KEYS).all(|key| limiter.forget(&key)));
+            assert!(table.buckets() as u64 >= KEYS);
+            assert!(sweep(&mut job) > 0);
+            // A shard that had keys keeps a few buckets.
+            assert!(table.buckets() <= empty + 256 * 4);
+            assert_eq!(sweep(&mut job), 0, "an empty limiter is swept");
+        }
+    }
+}

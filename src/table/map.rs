@@ -187,6 +187,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             self.outlines[index].update(shard.data_end(), shard.buckets());
         }
     }
+
+    /// Returns the number of buckets of all shards, empty or not.
+    #[cfg(test)]
+    pub(super) fn buckets(&self) -> usize {
+        let shards = self.map.shards().iter();
+        shards.map(|shard| lock_shard(shard).buckets()).sum()
+    }
 }
 
 /// How many buckets are scanned under one lock: some 20 us of work.
