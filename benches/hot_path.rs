@@ -29,7 +29,7 @@ fn clocks(criterion: &mut Criterion) {
         for (verdict, quota) in [("allow", never_exhausted()), ("deny", soon_exhausted())] {
             let mut keys = Keys::up_to(KEYS);
             let builder = RateLimiter::<u64>::builder(quota).clock(clock.clone());
-            let limiter = builder.sweep_by_hand().build();
+            let limiter = builder.manual_sweep().build();
             group.bench_function(BenchmarkId::new(name, verdict), |bencher| {
                 bencher.iter(|| black_box(limiter.check(&keys.next())));
             });
@@ -59,13 +59,13 @@ fn hashers(criterion: &mut Criterion) {
         hasher: S,
     ) {
         let mut keys = Keys::up_to(KEYS);
-        let builder = RateLimiter::<u64>::builder(never_exhausted()).sweep_by_hand();
+        let builder = RateLimiter::<u64>::builder(never_exhausted()).manual_sweep();
         let limiter = builder.hasher(hasher.clone()).build();
         group.bench_function(BenchmarkId::new(name, "u64"), |bencher| {
             bencher.iter(|| black_box(limiter.check(&keys.next())));
         });
         let names: Vec<String> = (0..KEYS).map(|key| format!("user-{key:019}")).collect();
-        let builder = RateLimiter::<String>::builder(never_exhausted()).sweep_by_hand();
+        let builder = RateLimiter::<String>::builder(never_exhausted()).manual_sweep();
         let limiter = builder.hasher(hasher).build();
         group.bench_function(BenchmarkId::new(name, "24-byte String"), |bencher| {
             bencher.iter(|| {

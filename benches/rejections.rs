@@ -32,8 +32,8 @@ use http_body_util::StreamBody;
 use nginx::{Nginx, Proxying};
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
-use tollgate::tower::key::Header;
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
@@ -152,8 +152,8 @@ async fn serve(way: &str) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     let limiter = Arc::new(RateLimiter::new(Quota::per_day(1)));
     _ = limiter.check("alice");
-    let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
-    let layer = RateLimitLayer::new(limiter, Header::from_static("x-api-key"), no_key);
+    let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+    let layer = RateLimitLayer::new(limiter, HeaderKey::from_static("x-api-key"), no_key);
     let layer = match way {
         "read first" => layer,
         "allowed" => layer.exempt(|_| true),

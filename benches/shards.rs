@@ -50,7 +50,7 @@ fn shards(criterion: &mut Criterion) {
             for shards in [8, 32, 64, 128, 256, 512, 1_024, 4_096] {
                 let limiter = RateLimiter::<u64>::builder(never_exhausted())
                     .shards(shards)
-                    .sweep_by_hand()
+                    .manual_sweep()
                     .build();
                 group.bench_function(shards.to_string(), |bencher| {
                     bencher.iter_custom(|checks| {

@@ -20,7 +20,7 @@ fn filled(keys: u64) -> (RateLimiter<u64>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = RateLimiter::builder(SLOW)
         .clock(clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     for key in 0..keys {
         assert!(limiter.allow(&key));
@@ -60,7 +60,7 @@ fn thread(criterion: &mut Criterion) {
         bencher.iter(|| RateLimiter::<u64>::builder(SLOW).build());
     });
     group.bench_function("by hand", |bencher| {
-        bencher.iter(|| RateLimiter::<u64>::builder(SLOW).sweep_by_hand().build());
+        bencher.iter(|| RateLimiter::<u64>::builder(SLOW).manual_sweep().build());
     });
     group.finish();
 }

@@ -44,7 +44,7 @@ fn main() {
 
 fn readers() {
     let quota = Quota::per_second(1_000_000_000);
-    let limiter: RateLimiter<u64> = RateLimiter::builder(quota).sweep_by_hand().build();
+    let limiter: RateLimiter<u64> = RateLimiter::builder(quota).manual_sweep().build();
     assert!(limiter.allow(&7));
     let (is_over, peeks) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut checks = 0_u64;
@@ -93,7 +93,7 @@ fn beside_a_sweep(keys: u64, kept: u64) -> (Duration, Duration) {
     let clock = ManualClock::new();
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_minute(60).burst(10))
         .clock(clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     for key in 0..keys {
         _ = black_box(limiter.check_n(&key, if key < kept { 10 } else { 1 }));

@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use tollgate::tower::{NoKey, RateLimitLayer, key};
+use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Quota, RateLimiter};
 
 pub use service::Timeouts;
@@ -36,8 +36,8 @@ pub struct Owner(&'static str);
 /// The service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<Owner>>) -> Router {
     // Authentication has left a key, or the layers are in the wrong order.
-    let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
-    let limit = RateLimitLayer::new(limiter, key::Extension::<Owner>::new(), no_key);
+    let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<Owner>::new(), no_key);
 
     Router::new()
         .route("/api/v1/check", post(check))

@@ -31,7 +31,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio_stream::Stream;
-use tollgate::tower::{NoKey, RateLimitLayer, key};
+use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
 pub use service::Timeouts;
@@ -50,9 +50,9 @@ pub struct User(&'static str);
 /// The service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
     // Authentication has left a user, or the layers are in the wrong order.
-    let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
-    let limit = RateLimitLayer::new(limiter, key::Extension::<User>::new(), no_key)
-        .answer(tollgate::tower::Json);
+    let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<User>::new(), no_key)
+        .respond(tollgate::tower::JsonResponse);
 
     Router::new()
         .route("/api/v1/sessions/{id}/turns", post(turn))

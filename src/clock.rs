@@ -2,7 +2,7 @@
 
 mod coarse;
 mod manual;
-mod timer;
+mod monotonic;
 
 use std::{
     fmt, io,
@@ -14,7 +14,7 @@ use self::coarse::CoarseClock;
 use crate::sync::Arc;
 
 pub use self::manual::ManualClock;
-pub(crate) use self::timer::Timer;
+pub(crate) use self::monotonic::Timer;
 
 /// A source of time for a limiter: the system's clock, the same [at intervals](Clock::coarse), a
 /// [`ManualClock`], or [any function](Clock::from_fn).

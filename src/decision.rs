@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt, time::Duration};
 
-use crate::bucket::Reading;
+use crate::arith::bucket::Reading;
 
 /// The answer to a check: whether it is allowed, and every number a caller is owed.
 ///
@@ -57,8 +57,8 @@ impl<const N: usize> Decision<N> {
 
     /// Whether the same request can never pass: it asks for more than a full bucket holds.
     #[must_use]
-    pub fn is_never(&self) -> bool {
-        self.parts.iter().any(QuotaDecision::is_never)
+    pub fn exceeds_burst(&self) -> bool {
+        self.parts.iter().any(QuotaDecision::exceeds_burst)
     }
 
     /// The burst of the [binding](Decision::binding) quota, in units.
@@ -83,10 +83,10 @@ impl<const N: usize> Decision<N> {
     /// quotas' waits.
     ///
     /// Tight to the ns: 1 ns earlier it is still denied. `None` if the request was allowed, and if
-    /// it [never](Decision::is_never) can be.
+    /// it [never](Decision::exceeds_burst) can be.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        if self.is_never() {
+        if self.exceeds_burst() {
             return None;
         }
         self.parts
@@ -142,7 +142,7 @@ impl<const N: usize> fmt::Debug for Decision<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decision")
             .field("allowed", &self.allowed)
-            .field("never", &self.is_never())
+            .field("never", &self.exceeds_burst())
             .field("binding", &self.binding())
             .field("quotas", &self.parts)
             .finish()
@@ -151,7 +151,7 @@ impl<const N: usize> fmt::Debug for Decision<N> {
 
 /// One quota's part in a [`Decision`].
 ///
-/// Two are equal if their limit, `remaining`, `retry_after`, `reset_after` and `is_never` are.
+/// Two are equal if their limit, `remaining`, `retry_after`, `reset_after` and `exceeds_burst` are.
 ///
 /// # Caveats
 ///
@@ -180,7 +180,7 @@ impl QuotaDecision {
 
     /// How long until this quota alone would allow the request that was denied.
     ///
-    /// `None` if it would have allowed it, and if it [never](QuotaDecision::is_never) can.
+    /// `None` if it would have allowed it, and if it [never](QuotaDecision::exceeds_burst) can.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         // 0 if the decision was to allow, and 0 units are always there.
@@ -225,7 +225,7 @@ impl QuotaDecision {
 
     /// Whether the request asked for more than this quota's burst.
     #[must_use]
-    pub fn is_never(&self) -> bool {
+    pub fn exceeds_burst(&self) -> bool {
         self.asked > self.reading.burst
     }
 }
@@ -236,7 +236,7 @@ impl QuotaDecision {
         let by_verdict = if allowed {
             other.remaining().cmp(&self.remaining())
         } else {
-            match (self.is_never(), other.is_never()) {
+            match (self.exceeds_burst(), other.exceeds_burst()) {
                 (true, true) => other.limit().cmp(&self.limit()),
                 (never, other_never) => never
                     .cmp(&other_never)
@@ -258,7 +258,7 @@ impl PartialEq for QuotaDecision {
                 part.remaining(),
                 part.retry_after(),
                 part.reset_after(),
-                part.is_never(),
+                part.exceeds_burst(),
             )
         };
         numbers(self) == numbers(other)
@@ -274,7 +274,7 @@ impl fmt::Debug for QuotaDecision {
             .field("remaining", &self.remaining())
             .field("retry_after", &self.retry_after())
             .field("reset_after", &self.reset_after())
-            .field("never", &self.is_never())
+            .field("never", &self.exceeds_burst())
             .finish()
     }
 }
@@ -282,7 +282,7 @@ impl fmt::Debug for QuotaDecision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::Bucket;
+    use crate::arith::bucket::Bucket;
     use crate::quota::Quota;
 
     /// The machine's clock may step back by less than its lag: the debt is then above the burst.

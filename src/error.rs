@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use crate::axis::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, Unfit};
+use crate::arith::scale::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, RangeError};
 use crate::pad::pad;
 
 /// A quota, or the text of one, that cannot be represented.
@@ -25,8 +25,8 @@ pub struct InvalidQuota(Kind);
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Unfit {
-        unfit: Unfit,
+    RangeError {
+        unfit: RangeError,
         units: u64,
         period: Duration,
         burst: u64,
@@ -74,27 +74,27 @@ impl fmt::Display for InvalidQuota {
 impl InvalidQuota {
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         match &self.0 {
-            Kind::Unfit {
+            Kind::RangeError {
                 unfit,
                 units,
                 period,
                 burst,
             } => match unfit {
-                Unfit::NoUnits => out.write_str(NO_UNITS),
-                Unfit::NoPeriod => out.write_str(NO_PERIOD),
-                Unfit::NoBurst => out.write_str(NO_BURST),
-                Unfit::TooFast => write!(
+                RangeError::NoUnits => out.write_str(NO_UNITS),
+                RangeError::NoPeriod => out.write_str(NO_PERIOD),
+                RangeError::NoBurst => out.write_str(NO_BURST),
+                RangeError::TooFast => write!(
                     out,
                     "{units} units per {period:?} is too fast; \
                      expected at most {MAX_PER_SECOND} a second"
                 ),
-                Unfit::TooSlow => write!(
+                RangeError::TooSlow => write!(
                     out,
                     "{units} units per {period:?} is too slow; \
                      expected one unit in {:?} (484 years) at the slowest",
                     Duration::from_nanos(MAX_NANOS_PER_UNIT)
                 ),
-                Unfit::BurstTooLarge { most } => write!(
+                RangeError::BurstTooLarge { most } => write!(
                     out,
                     "a burst of {burst} is too large for {units} units per {period:?}; \
                      expected at most {most}"

@@ -15,7 +15,7 @@
 //! State is in memory, in one process: two processes limit each on their own, and a restart forgets
 //! every key. Memory grows with the keys in debt, without a bound. One thread sweeps all limiters of
 //! the process ([more](RateLimiter#threads)), unless they are
-//! [swept by hand](Builder::sweep_by_hand). A limiter answers at once and does not queue.
+//! [swept by hand](Builder::manual_sweep). A limiter answers at once and does not queue.
 //!
 //! # Guarantees
 //!
@@ -84,23 +84,22 @@
     )
 )]
 
-mod axis;
-mod bucket;
+mod arith;
 mod clock;
 mod decision;
+mod denied;
 mod error;
 mod hash;
 mod limiter;
 mod maintenance;
-mod memory;
 mod pad;
 mod policy;
 mod quota;
 #[cfg(feature = "serde")]
 mod serde;
+mod store;
 mod sweep;
 mod sync;
-mod table;
 #[cfg(all(test, tollgate_loom))]
 mod tests;
 

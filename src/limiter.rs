@@ -15,13 +15,13 @@ pub use builder::Builder;
 
 use crate::clock::Timer;
 use crate::decision::Decision;
+use crate::denied::{DeniedCache, Lookup};
 use crate::hash::RandomState;
 use crate::maintenance::Registration;
-use crate::memory::{Recalled, Refusals};
-use crate::policy::{Judgement, Policy};
+use crate::policy::{Evaluation, Policy};
+use crate::store::Table;
 use crate::sweep::Sweep;
 use crate::sync::Arc;
-use crate::table::Table;
 
 /// A thread-safe rate limiter with a token bucket for each key.
 ///
@@ -56,7 +56,7 @@ use crate::table::Table;
 ///
 /// One thread, named `tollgate`, sweeps all limiters of the process and refreshes all coarse
 /// clocks. The first of them starts it, and it ends with the last. Limiters that are
-/// [swept by hand](Builder::sweep_by_hand) need none. (The layer for HTTP does, while it waits for
+/// [swept by hand](Builder::manual_sweep) need none. (The layer for HTTP does, while it waits for
 /// the body of a rejected request.)
 ///
 /// - It sweeps in slices of some thousand keys, and takes the limiters by turns. An empty limiter
@@ -116,7 +116,7 @@ struct Core<K, const N: usize, S> {
     policy: Policy<N>,
     timer: Timer,
     table: Table<K, N, S>,
-    refusals: Refusals<K, N>,
+    denied: DeniedCache<K, N>,
 }
 
 impl<K, const N: usize> RateLimiter<K, N>
@@ -181,7 +181,7 @@ where
     /// Spends `n` units of `key` if its bucket holds as many, and none otherwise.
     ///
     /// `n` may be 0, which is always allowed and spends nothing, and more than the burst, which is
-    /// denied and [never](Decision::is_never) allowed. Neither stores an unknown key.
+    /// denied and [never](Decision::exceeds_burst) allowed. Neither stores an unknown key.
     ///
     /// ```
     /// use tollgate::{ManualClock, Quota, RateLimiter};
@@ -191,7 +191,7 @@ where
     /// assert!(limiter.check_n("alice", 7).is_allowed());
     /// assert!(!limiter.check_n("alice", 7).is_allowed());
     /// assert_eq!(limiter.check_n("alice", 0).remaining(), 3);
-    /// assert!(limiter.check_n("alice", 11).is_never());
+    /// assert!(limiter.check_n("alice", 11).exceeds_burst());
     /// ```
     #[inline]
     pub fn check_n<Q>(&self, key: &Q, n: u64) -> Decision<N>
@@ -201,24 +201,25 @@ where
     {
         let core = &*self.core;
         let hash = core.table.hash(key);
-        let wanting = match core.recall(hash, key, n) {
-            Recalled::Judged(denial) => return core.policy.decision(&denial, n),
-            Recalled::Nothing { wanting } => wanting,
+        let should_insert = match core.lookup(hash, key, n) {
+            Lookup::Hit(denial) => return core.policy.decision(&denial, n),
+            Lookup::Miss { should_insert } => should_insert,
         };
-        let epoch = core.refusals.epoch();
+        let epoch = core.denied.epoch();
         let spend = move |words: &mut [u64; N]| core.spend(words, n);
-        let judgement = if const { is_cheap::<K>() } {
-            let is_storing = move || core.policy.is_storing(n);
-            core.table.upsert(hash, key.to_owned(), is_storing, spend)
+        let evaluation = if const { is_cheap::<K>() } {
+            let should_insert = move || core.policy.should_insert(n);
+            core.table
+                .upsert(hash, key.to_owned(), should_insert, spend)
         } else {
             core.table
                 .update(hash, key, spend)
                 .unwrap_or_else(|| core.check_unknown(hash, key, n))
         };
-        if wanting && !judgement.is_allowed && core.policy.is_lacking_a_unit(&judgement) {
-            core.refusals.remember(hash, key, judgement.words, epoch);
+        if should_insert && !evaluation.is_allowed && core.policy.is_exhausted(&evaluation) {
+            core.denied.insert(hash, key, evaluation.words, epoch);
         }
-        core.policy.decision(&judgement, n)
+        core.policy.decision(&evaluation, n)
     }
 
     /// What [`check`](RateLimiter::check) would decide, with nothing spent and nothing stored:
@@ -239,21 +240,23 @@ where
     {
         let core = &*self.core;
         let look = |words: &[u64; N]| core.policy.peek(words, core.timer.now(), n);
-        let judgement = core.table.read(key, look);
-        let judgement = judgement.unwrap_or_else(|| look(&[0; N]));
-        core.policy.decision(&judgement, n)
+        let evaluation = core.table.read(key, look);
+        let evaluation = evaluation.unwrap_or_else(|| look(&[0; N]));
+        core.policy.decision(&evaluation, n)
     }
 
     /// Forgets `key`, whatever its debt: its bucket is full again. False if it was not stored.
     ///
-    /// It ends what all threads remember of refused keys, and their next refusals ask the table. A
+    /// It ends what all threads insert of refused keys, and their next refusals ask the table. A
     /// thread may keep a copy of the key until it remembers another.
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.core.table.remove(key, || self.core.refusals.end())
+        self.core
+            .table
+            .remove(key, || self.core.denied.invalidate())
     }
 
     /// Forgets every key whose bucket is full, and says how many those were.
@@ -306,34 +309,36 @@ where
     /// as of then, to earn once more what it had earned and spent. Read after the words are found,
     /// it costs least too: the processor does not wait for the one before it turns to the other.
     #[inline]
-    fn spend(&self, words: &mut [u64; N], n: u64) -> Judgement<N> {
+    fn spend(&self, words: &mut [u64; N], n: u64) -> Evaluation<N> {
         self.policy.spend(words, self.timer.now(), n)
     }
 
     /// The denial of a key that this thread remembers to be refused.
     #[inline]
-    fn recall<Q>(&self, hash: u64, key: &Q, n: u64) -> Recalled<Judgement<N>>
+    fn lookup<Q>(&self, hash: u64, key: &Q, n: u64) -> Lookup<Evaluation<N>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         if n == 0 {
-            return Recalled::Nothing { wanting: false };
+            return Lookup::Miss {
+                should_insert: false,
+            };
         }
-        self.refusals.recall(hash, key, |words| {
-            let judgement = self.policy.peek(words, self.timer.now(), n);
-            let is_lacking = self.policy.is_lacking_a_unit(&judgement);
-            is_lacking.then_some(judgement)
+        self.denied.lookup(hash, key, |words| {
+            let evaluation = self.policy.peek(words, self.timer.now(), n);
+            let is_lacking = self.policy.is_exhausted(&evaluation);
+            is_lacking.then_some(evaluation)
         })
     }
 
     #[cold]
-    fn check_unknown<Q>(&self, hash: u64, key: &Q, n: u64) -> Judgement<N>
+    fn check_unknown<Q>(&self, hash: u64, key: &Q, n: u64) -> Evaluation<N>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if !self.policy.is_storing(n) {
+        if !self.policy.should_insert(n) {
             return self.policy.peek(&[0; N], self.timer.now(), n);
         }
         // The key is cloned before any lock is taken. Another thread may store it meanwhile.

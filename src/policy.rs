@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::bucket::{Bucket, Reading};
+use crate::arith::bucket::{Bucket, Reading};
 use crate::decision::Decision;
 use crate::error::{InvalidQuota, Kind};
 use crate::pad::pad;
@@ -67,13 +67,13 @@ impl<const N: usize> Policy<N> {
     /// Asks for `n` units of the buckets that `words` are, at `now`, and spends them from all if
     /// all hold as many. A denial leaves every word as it was.
     #[inline]
-    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Judgement<N> {
+    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Evaluation<N> {
         let earned = self.earned(now);
-        let spent = self.after_spending(words, &earned, n);
+        let spent = self.try_spend(words, &earned, n);
         if let Some(spent) = spent {
             *words = spent;
         }
-        Judgement {
+        Evaluation {
             words: *words,
             earned,
             now,
@@ -83,33 +83,33 @@ impl<const N: usize> Policy<N> {
 
     /// What [`spend`](Policy::spend) would find, with the buckets as they stand.
     #[inline]
-    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Judgement<N> {
+    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Evaluation<N> {
         let earned = self.earned(now);
-        Judgement {
+        Evaluation {
             words: *words,
             earned,
             now,
-            is_allowed: self.after_spending(words, &earned, n).is_some(),
+            is_allowed: self.try_spend(words, &earned, n).is_some(),
         }
     }
 
     /// All that is to be said of it, when `n` units were asked for.
     #[inline]
-    pub(crate) fn decision(&self, judgement: &Judgement<N>, n: u64) -> Decision<N> {
-        Decision::new(self.readings(judgement), n, judgement.is_allowed)
+    pub(crate) fn decision(&self, evaluation: &Evaluation<N>, n: u64) -> Decision<N> {
+        Decision::new(self.readings(evaluation), n, evaluation.is_allowed)
     }
 
     /// Whether some bucket lacks a unit.
     #[inline]
-    pub(crate) fn is_lacking_a_unit(&self, judgement: &Judgement<N>) -> bool {
-        let Judgement { words, earned, .. } = judgement;
-        self.after_spending(words, earned, 1).is_none()
+    pub(crate) fn is_exhausted(&self, evaluation: &Evaluation<N>) -> bool {
+        let Evaluation { words, earned, .. } = evaluation;
+        self.try_spend(words, earned, 1).is_none()
     }
 
     /// Whether an unknown key, whose buckets are full, is stored when `n` units are asked for: not
     /// if they are none, or more than some bucket holds.
     #[inline]
-    pub(crate) fn is_storing(&self, n: u64) -> bool {
+    pub(crate) fn should_insert(&self, n: u64) -> bool {
         n > 0 && self.quotas.iter().all(|quota| n <= quota.burst_size())
     }
 
@@ -130,19 +130,19 @@ impl<const N: usize> Policy<N> {
 
     /// The words after spending `n` units from every bucket, if every one holds as many.
     #[inline]
-    fn after_spending(&self, words: &[u64; N], earned: &[u64; N], n: u64) -> Option<[u64; N]> {
+    fn try_spend(&self, words: &[u64; N], earned: &[u64; N], n: u64) -> Option<[u64; N]> {
         let mut spent = *words;
         for ((word, earned), bucket) in spent.iter_mut().zip(earned).zip(&self.buckets) {
-            *word = bucket.after_spending(*word, *earned, n)?;
+            *word = bucket.try_spend(*word, *earned, n)?;
         }
         Some(spent)
     }
 
     #[inline]
-    fn readings(&self, judgement: &Judgement<N>) -> [Reading; N] {
+    fn readings(&self, evaluation: &Evaluation<N>) -> [Reading; N] {
         let reading = |quota: usize| {
-            let (word, earned) = (judgement.words[quota], judgement.earned[quota]);
-            self.buckets[quota].reading(word, earned, judgement.now)
+            let (word, earned) = (evaluation.words[quota], evaluation.earned[quota]);
+            self.buckets[quota].reading(word, earned, evaluation.now)
         };
         // Not `array::from_fn`, which is not always compiled into its place.
         let mut readings = [reading(0); N];
@@ -155,7 +155,7 @@ impl<const N: usize> Policy<N> {
 
 /// What was found of a key's buckets, and no more than that: where a shard is locked, it is made
 /// under the lock, and what follows from it when that is released.
-pub(crate) struct Judgement<const N: usize> {
+pub(crate) struct Evaluation<const N: usize> {
     /// As they stand after it.
     pub(crate) words: [u64; N],
     earned: [u64; N],

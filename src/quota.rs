@@ -4,7 +4,7 @@ mod text;
 
 use std::time::Duration;
 
-use crate::axis::{Axis, Unfit};
+use crate::arith::scale::{Axis, RangeError};
 use crate::error::{InvalidQuota, Kind, NO_BURST, NO_PERIOD, NO_UNITS};
 
 pub(crate) use text::parse_list;
@@ -161,7 +161,7 @@ impl Quota {
             return Err(Kind::PeriodTooLong { period }.into());
         };
         Quota::checked(units, nanos, burst).map_err(|unfit| {
-            Kind::Unfit {
+            Kind::RangeError {
                 unfit,
                 units,
                 period,
@@ -210,7 +210,7 @@ impl Quota {
         }
     }
 
-    const fn checked(units: u64, period: u64, burst: u64) -> Result<Quota, Unfit> {
+    const fn checked(units: u64, period: u64, burst: u64) -> Result<Quota, RangeError> {
         match Axis::new(units, period, burst) {
             Ok(_) => Ok(Quota {
                 units,
@@ -235,14 +235,16 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// A panic in const context cannot format the value; the compiler shows the line instead.
-const fn refuse(unfit: Unfit) -> ! {
+const fn refuse(unfit: RangeError) -> ! {
     match unfit {
-        Unfit::NoUnits => panic!("{}", NO_UNITS),
-        Unfit::NoPeriod => panic!("{}", NO_PERIOD),
-        Unfit::NoBurst => panic!("{}", NO_BURST),
-        Unfit::TooFast => panic!("the rate is too fast; expected at most 5845420460 a second"),
-        Unfit::TooSlow => panic!("the rate is too slow; expected one unit in 484 years or less"),
-        Unfit::BurstTooLarge { .. } => {
+        RangeError::NoUnits => panic!("{}", NO_UNITS),
+        RangeError::NoPeriod => panic!("{}", NO_PERIOD),
+        RangeError::NoBurst => panic!("{}", NO_BURST),
+        RangeError::TooFast => panic!("the rate is too fast; expected at most 5845420460 a second"),
+        RangeError::TooSlow => {
+            panic!("the rate is too slow; expected one unit in 484 years or less")
+        }
+        RangeError::BurstTooLarge { .. } => {
             panic!("the burst is too large for the rate; Quota::new names the largest")
         }
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::maintenance::discard;
-use crate::table::Cursor;
+use crate::store::Cursor;
 
 /// When keys are forgotten.
 #[derive(Clone, Copy, Debug)]

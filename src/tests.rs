@@ -9,10 +9,10 @@
 
 mod models {
     mod clock;
+    mod denied;
     mod drop_and_sweep;
     mod forget;
     mod maintenance;
-    mod memory;
     mod numbers;
     mod policy;
     mod refill;
@@ -50,7 +50,7 @@ fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualC
     let clock = ManualClock::new();
     let limiter = RateLimiter::builder(policy)
         .clock(clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     (Arc::new(limiter), clock)
 }

@@ -9,7 +9,7 @@
 //! use axum::middleware::{self, Next};
 //! use axum::response::{IntoResponse, Response};
 //! use axum::{Router, routing::{get, post}};
-//! use tollgate::tower::{Json, NoKey, RateLimitLayer, key::Extension};
+//! use tollgate::tower::{JsonResponse, OnMissingKey, RateLimitLayer, key::ExtensionKey};
 //! use tollgate::{ManualClock, Quota, RateLimiter};
 //! use tower::ServiceExt;
 //!
@@ -31,8 +31,8 @@
 //! let limiter = RateLimiter::builder(Quota::per_hour(2)).clock(ManualClock::new()).build();
 //! let limiter = Arc::new(limiter);
 //! // A request that nobody has authenticated comes here only if the layers are in the wrong order.
-//! let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
-//! let limit = RateLimitLayer::new(limiter, Extension::<User>::new(), no_key).answer(Json);
+//! let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+//! let limit = RateLimitLayer::new(limiter, ExtensionKey::<User>::new(), no_key).respond(JsonResponse);
 //!
 //! let app = Router::new()
 //!     .route("/check", post(|| async { "checked" }))
@@ -59,8 +59,8 @@
 //! ```
 //!
 //! The [limiter](crate::RateLimiter) decides, the [key] says whose bucket a request is charged
-//! to (and its page how to choose one, above all behind proxies), [`NoKey`] what becomes of a
-//! request without one, and an [`Answer`] what is said to a request that is refused.
+//! to (and its page how to choose one, above all behind proxies), [`OnMissingKey`] what becomes of a
+//! request without one, and an [`RejectionResponse`] what is said to a request that is rejected.
 //!
 //! # What clients are told
 //!
@@ -88,7 +88,7 @@
 //! not, but for a path that exists under another method. Several layers in front of each other each
 //! limit, and the fields are those of the innermost.
 //!
-//! gRPC services of tonic take the layer with [`Grpc`] as the answer.
+//! gRPC services of tonic take the layer with [`GrpcResponse`] as the answer.
 //!
 //! # Rejected requests with a body
 //!
@@ -154,33 +154,35 @@
 //! The decision is made once, when a request's head has arrived: a long stream costs what its
 //! request costs. Nothing is given back if the inner service fails. The service is ready when the
 //! inner one is, so a permit that the inner service took in `poll_ready` is held while requests are
-//! refused, until the service is called through or dropped.
+//! rejected, until the service is called through or dropped.
 //!
-//! With the feature `tracing`, each refusal is an event at the level of debugging, with the target
+//! With the feature `tracing`, each rejection is an event at the level of debugging, with the target
 //! `tollgate` and without the key, unless [asked for](RateLimitLayer::log_keys).
 
 pub mod key;
 
-mod answer;
 mod body;
+mod config;
 mod drain;
 mod error;
-mod fields;
 mod head;
+mod headers;
 mod layer;
-#[cfg(feature = "tracing")]
-mod log;
 mod names;
-mod refusal;
-mod rules;
+mod rejection;
+mod response;
 mod service;
+#[cfg(feature = "tracing")]
+mod trace;
 
-pub use answer::{Answer, AnswerWith, Grpc, Json, Problem, Text};
 pub use body::{Discarded, RequestBody};
+pub use config::OnMissingKey;
 pub use error::InvalidSetting;
-pub use fields::IetfDraft;
 pub use head::Head;
+pub use headers::IetfDraft;
 pub use layer::RateLimitLayer;
-pub use refusal::Refusal;
-pub use rules::NoKey;
+pub use rejection::Rejection;
+pub use response::{
+    GrpcResponse, JsonResponse, ProblemResponse, RejectionResponse, RespondWith, TextResponse,
+};
 pub use service::{RateLimit, RateLimitFuture};

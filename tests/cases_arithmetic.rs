@@ -217,7 +217,7 @@ fn ask_too_much(limiter: &RateLimiter<u64>, n: u64) {
         let before = limiter.peek_n(&key, 0);
         for decision in [limiter.check_n(&key, n), limiter.peek_n(&key, n)] {
             assert!(!decision.is_allowed(), "{n} of {}", limiter.policy());
-            assert!(decision.is_never());
+            assert!(decision.exceeds_burst());
             assert_eq!(decision.retry_after(), None);
             assert_eq!(decision.remaining(), before.remaining());
             assert_eq!(decision.reset_after(), before.reset_after());
@@ -431,7 +431,7 @@ fn a_limiter_counts_from_its_own_start() {
     time.set(400 * YEAR);
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_hour(1).burst(2))
         .clock(time.clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     assert_eq!(drain(&limiter, 0), 2);
     time.advance(HOUR - 1);
@@ -481,7 +481,7 @@ fn no_units_are_always_allowed_and_spend_nothing() {
     let (limiter, time) = by_hand(Quota::per_minute(60).burst(2));
     for _ in 0..3 {
         let nothing = limiter.check_n(&0, 0);
-        assert!(nothing.is_allowed() && !nothing.is_never());
+        assert!(nothing.is_allowed() && !nothing.exceeds_burst());
         assert_eq!(nothing.remaining(), 2);
         assert_eq!(nothing.retry_after(), None);
         assert_eq!(nothing.reset_after(), Duration::ZERO);
@@ -772,14 +772,14 @@ fn a_request_above_the_burst_has_no_wait_and_says_so() {
         );
         for n in [6, 7, 100, u64::MAX] {
             let never = limiter.check_n(&0, n);
-            assert!(never.is_never() && !never.is_allowed());
+            assert!(never.exceeds_burst() && !never.is_allowed());
             assert_eq!(never.retry_after(), None);
             assert_eq!(answer(&never), oracle.check(now, n));
-            assert!(limiter.peek_n(&0, n).is_never());
+            assert!(limiter.peek_n(&0, n).exceeds_burst());
         }
         // The whole burst can pass, though not now: that is a wait, and no "never".
         let later = limiter.check_n(&0, 5);
-        assert!(!later.is_allowed() && !later.is_never());
+        assert!(!later.is_allowed() && !later.exceeds_burst());
         assert_eq!(later.retry_after(), Some(nanos(SECOND / 2)));
     }
 }

@@ -126,7 +126,10 @@ fn a_key_is_copied_when_it_is_first_stored_and_first_refused() {
         let key = Asked(key);
         // Nothing of an unknown key needs one but an admission.
         assert_eq!(copies(&|| assert!(limiter.peek(&key).is_allowed())), 0);
-        assert_eq!(copies(&|| assert!(limiter.check_n(&key, 4).is_never())), 0);
+        assert_eq!(
+            copies(&|| assert!(limiter.check_n(&key, 4).exceeds_burst())),
+            0
+        );
         assert_eq!(
             copies(&|| assert!(limiter.check_n(&key, 0).is_allowed())),
             0
@@ -142,7 +145,10 @@ fn a_key_is_copied_when_it_is_first_stored_and_first_refused() {
         assert_eq!(copies(&|| assert!(!limiter.allow(&key))), 1);
         assert_eq!(copies(&|| assert!(!limiter.allow(&key))), 0);
         assert_eq!(copies(&|| assert!(!limiter.peek(&key).is_allowed())), 0);
-        assert_eq!(copies(&|| assert!(limiter.check_n(&key, 4).is_never())), 0);
+        assert_eq!(
+            copies(&|| assert!(limiter.check_n(&key, 4).exceeds_burst())),
+            0
+        );
     }
     assert_eq!(copies(&|| assert_eq!(limiter.sweep(), 0)), 0);
     time.set(3 * SECOND);
@@ -188,7 +194,7 @@ fn keys_that_all_collide_are_limited_each_on_its_own() {
     let limiter: RateLimiter<u64, 1, BuildHasherDefault<Constant>> = RateLimiter::builder(quota)
         .clock(time.clock.clone())
         .hasher(BuildHasherDefault::default())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     let mut oracles: Vec<Oracle> = (0..300).map(|_| Oracle::new(&[quota])).collect();
     for round in 0..5 {
@@ -239,7 +245,7 @@ fn a_hasher_with_a_shortcut_of_its_own_loses_no_key() {
         RateLimiter::builder(Quota::per_second(1).burst(2))
             .clock(time.clock.clone())
             .hasher(Shortcut::default())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     for key in 0..100 {
         assert!(limiter.check_n(&key, 2).is_allowed());
@@ -273,7 +279,7 @@ fn a_key_that_panics_spends_nothing_and_breaks_nothing() {
         type Act = fn(&RateLimiter<Stored>, u64) -> bool;
         let acts: [Act; 4] = [
             |limiter, key| limiter.allow(&Asked(key)),
-            |limiter, key| limiter.check_n(&Asked(key), 6).is_never(),
+            |limiter, key| limiter.check_n(&Asked(key), 6).exceeds_burst(),
             |limiter, key| limiter.peek(&Asked(key)).is_allowed(),
             |limiter, key| limiter.forget(&Asked(key)),
         ];
@@ -367,7 +373,7 @@ fn a_key_that_panics_while_its_table_is_tidied_breaks_nothing() {
         RateLimiter::builder(Quota::per_second(1).burst(5))
             .clock(time.clock.clone())
             .hasher(BuildHasherDefault::default())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     // One shard, with as many keys side by side as 128 places hold, 72 of which have left.
     for key in 0..112 {
@@ -432,7 +438,7 @@ fn compared_and_hashed<const BITS: u32>() -> (u64, u64) {
         RateLimiter::builder(Quota::per_second(1).burst(5))
             .clock(Time::new().clock)
             .hasher(BuildHasherDefault::default())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     let before = (calls(Call::Eq), calls(Call::Hash));
     for key in 0..128 {
@@ -568,7 +574,7 @@ fn a_key_that_could_not_be_stored_is_dropped_under_no_lock() {
         let limiter: Arc<RateLimiter<Acting>> = Arc::new(
             RateLimiter::builder(Quota::per_second(1))
                 .clock(clock)
-                .sweep_by_hand()
+                .manual_sweep()
                 .build(),
         );
         let (looked, own) = (Arc::new(AtomicBool::new(false)), Arc::clone(&limiter));

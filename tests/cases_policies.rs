@@ -61,7 +61,7 @@ fn a_refusal_by_any_quota_spends_from_none() {
         // The middle one refuses. Each quota's part is that of its own bucket.
         for n in [1, 2, 4] {
             let denied = limiter.check_n(&0, n);
-            assert!(!denied.is_allowed() && !denied.is_never());
+            assert!(!denied.is_allowed() && !denied.exceeds_burst());
             assert_eq!(parts(&limiter, 0), left([4, 0, 3]));
         }
         // The slow one refuses: 3 are left, and the middle one is full after another minute.
@@ -77,7 +77,7 @@ fn a_refusal_by_any_quota_spends_from_none() {
         // One can never be met, for the burst of another quota that could.
         time.set(DAY);
         for n in [5, 6, 7, 9, 10] {
-            assert!(limiter.check_n(&0, n).is_never());
+            assert!(limiter.check_n(&0, n).exceeds_burst());
             assert_eq!(parts(&limiter, 0), left([4, 6, 9]));
         }
     }
@@ -165,12 +165,15 @@ fn the_numbers_of_a_decision_are_those_of_its_tightest_quotas() {
 
     // Six the first never holds, and the second would in a minute.
     let never = limiter.check_n(&0, 6);
-    assert!(never.is_never());
+    assert!(never.exceeds_burst());
     assert_eq!(
         (never.retry_after(), never.limit(), never.binding()),
         (None, 5, 0)
     );
-    assert_eq!(never.quotas().map(|quota| quota.is_never()), [true, false]);
+    assert_eq!(
+        never.quotas().map(|quota| quota.exceeds_burst()),
+        [true, false]
+    );
     let waits = [None, Some(Duration::from_secs(60))];
     assert_eq!(never.quotas().map(|quota| quota.retry_after()), waits);
 }

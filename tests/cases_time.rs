@@ -195,7 +195,7 @@ fn a_short_step_back_before_the_start_is_the_start() {
     time.set(HOUR);
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(2))
         .clock(time.clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     for now in [HOUR - SECOND, HOUR - 1] {
         time.set(now);
@@ -225,7 +225,7 @@ fn after_a_long_step_back_no_key_waits_longer_than_its_debt() {
             let limiter: RateLimiter<u64, 2> =
                 RateLimiter::builder([Quota::per_second(1).burst(5), Quota::per_hour(1)])
                     .clock(time.clock.clone())
-                    .sweep_by_hand()
+                    .manual_sweep()
                     .build();
             time.advance(forward);
             assert!(limiter.allow(&0));
@@ -390,7 +390,7 @@ fn a_coarse_clock_hands_out_nothing_early_and_all_in_the_end() {
     let start = Instant::now();
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1_000_000).burst(BURST))
         .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     assert!(limiter.check_n(&0, BURST).is_allowed());
     let admitted = Cell::new(0);
@@ -471,7 +471,7 @@ fn a_clock_that_panics_leaves_no_trace() {
     });
     let limiter: RateLimiter<String> = RateLimiter::builder(Quota::per_second(5))
         .clock(clock)
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     is_broken.store(true, std::sync::atomic::Ordering::SeqCst);
     for key in ["alice", "bob"] {

@@ -19,13 +19,13 @@ use axum::routing::get;
 use common::http::{Inner, Limited, limiter, passed};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tollgate::tower::key::{
-    ClientAddress, Extension, Header, Keyless, RequestKey, from_fn, try_from_fn,
+    ClientAddress, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
 };
-use tollgate::tower::{Head, NoKey, RateLimitLayer};
+use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 use tower::{ServiceExt, layer::util::Stack};
 
-const REFUSE: NoKey = NoKey::Refuse(StatusCode::BAD_REQUEST);
+const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
 
 /// The forms that the documentation had before, each with the attack that it does not withstand.
 /// They are here so that the attacks are known to be real.
@@ -34,7 +34,7 @@ mod bypassed {
 
     #[tokio::test]
     async fn a_header_or_an_anonymous_client_has_a_bucket_for_each_made_up_value() {
-        let client = Header::from_static("x-api-key").or(from_fn(|_| Some("anonymous")));
+        let client = HeaderKey::from_static("x-api-key").or(from_fn(|_| Some("anonymous")));
         assert_eq!(passed(client, REFUSE, made_up_keys()).await, 6);
     }
 
@@ -108,8 +108,8 @@ fn made_up_keys() -> Vec<Request<()>> {
     [from_address(None)].into_iter().chain(keys).collect()
 }
 
-fn of_peer() -> ClientAddress {
-    ClientAddress::of_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
+fn from_peer() -> ClientAddress {
+    ClientAddress::from_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -130,7 +130,7 @@ fn authenticated(mut request: Request<()>) -> Request<()> {
 /// The example of `RequestKey::or`.
 #[tokio::test]
 async fn a_made_up_key_is_the_anonymous_client_behind_authentication() {
-    let client = || Extension::<Owner>::new().or(of_peer());
+    let client = || ExtensionKey::<Owner>::new().or(from_peer());
     let requests: Vec<_> = made_up_keys().into_iter().map(authenticated).collect();
     assert_eq!(passed(client(), REFUSE, requests).await, 1);
     let known = [None, Some("key-of-alice"), Some("key-of-alice")];
@@ -148,11 +148,11 @@ async fn a_made_up_key_is_the_anonymous_client_where_keys_are_looked_up() {
     }
     let client = || {
         let owners = HashMap::from([("key-of-alice", "alice"), ("second-key-of-alice", "alice")]);
-        let (api_key, address) = (Header::from_static("x-api-key"), of_peer());
+        let (api_key, address) = (HeaderKey::from_static("x-api-key"), from_peer());
         try_from_fn(move |request| {
             let owner = match api_key.key(request) {
                 Ok(sent) => owners.get(&*sent),
-                Err(Keyless::Absent) => None,
+                Err(KeyError::Missing) => None,
                 Err(why) => return Err(why),
             };
             match owner {
@@ -190,7 +190,7 @@ async fn made_up_methods_share_a_bucket() {
         request.extensions_mut().insert(Owner("alice"));
         request
     });
-    let both = Extension::<Owner>::new().and(is_reading());
+    let both = ExtensionKey::<Owner>::new().and(is_reading());
     assert_eq!(passed(both, REFUSE, of_alice.collect()).await, 1);
 }
 
@@ -319,7 +319,9 @@ fn a_chunked_body_costs_the_longest_one_whatever_length_is_told() {
 /// The addresses of the examples: the proxies alone are trusted, and not their neighbours.
 #[tokio::test]
 async fn a_neighbour_of_the_proxies_is_not_believed() {
-    let address = of_peer().x_forwarded_for(["10.0.0.2", "10.0.0.3"]).unwrap();
+    let address = from_peer()
+        .x_forwarded_for(["10.0.0.2", "10.0.0.3"])
+        .unwrap();
     let requests = |peer: [u8; 4]| {
         let request = move |number: u8| {
             let made_up = format!("198.51.100.{number}, 203.0.113.7");
@@ -350,8 +352,8 @@ async fn remaining_after_30_attempts(
 ) -> u64 {
     let (by_address, _clock) = limiter(Quota::per_hour(per_address));
     let (by_account, _clock) = limiter::<Owner, 1>(Quota::per_hour(10));
-    let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
-    let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
+    let address = RateLimitLayer::new(by_address, from_peer(), REFUSE);
+    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REFUSE);
     for number in 0..addresses {
         let sign_in = || sign_in_from(number);
         let inner = Inner::default();
@@ -372,8 +374,8 @@ async fn remaining_after_100_hours(address: [u64; 2], account: [u64; 2]) -> u64 
     let quota = |[rate, burst]: [u64; 2]| Quota::per_hour(rate).burst(burst);
     let (by_address, address_clock) = limiter(quota(address));
     let (by_account, account_clock) = limiter::<Owner, 1>(quota(account));
-    let address = RateLimitLayer::new(by_address, of_peer(), REFUSE);
-    let account = RateLimitLayer::new(by_account.clone(), Extension::<Owner>::new(), REFUSE);
+    let address = RateLimitLayer::new(by_address, from_peer(), REFUSE);
+    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REFUSE);
     let service = Inner::default().behind(&Stack::new(account, address));
     for _ in 0..100 {
         for clock in [&address_clock, &account_clock] {
@@ -414,12 +416,12 @@ async fn several_addresses_together_can_lock_an_account_out() {
 async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
     let strangers = Arc::new(RateLimiter::new(Quota::per_hour(100)));
     for (no_key, status) in [
-        (NoKey::LetThrough, 400),
-        (NoKey::Share(strangers.clone()), 400),
-        (NoKey::Refuse(StatusCode::FORBIDDEN), 403),
+        (OnMissingKey::Allow, 400),
+        (OnMissingKey::Share(strangers.clone()), 400),
+        (OnMissingKey::Reject(StatusCode::FORBIDDEN), 403),
     ] {
         let (limiter, _clock) = limiter::<String, 1>(Quota::per_hour(1));
-        let key = Header::from_static("x-api-key").max_len(36);
+        let key = HeaderKey::from_static("x-api-key").max_len(36);
         let layer = RateLimitLayer::new(limiter.clone(), key, no_key);
         let service = Inner::default().behind(&layer);
         let request = from_address(Some(&"a".repeat(37))).map(|()| String::new());
@@ -434,17 +436,17 @@ async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
 
     // Nor does another key stand in for it.
     let long = from_address(Some(&"a".repeat(257)));
-    let key = Header::from_static("x-api-key");
-    let too_long = Err(Keyless::TooLong { max_len: 256 });
+    let key = HeaderKey::from_static("x-api-key");
+    let too_long = Err(KeyError::TooLong { max_len: 256 });
     let head = Head::from(&long);
-    assert_eq!(key.clone().or(of_peer()).key(&head), too_long);
+    assert_eq!(key.clone().or(from_peer()).key(&head), too_long);
     let absent = from_fn(|_| None::<u8>);
     assert_eq!(
         key.clone().and(absent).key(&head).err(),
-        Some(Keyless::TooLong { max_len: 256 })
+        Some(KeyError::TooLong { max_len: 256 })
     );
     assert_eq!(
         absent.and(key).key(&head).err(),
-        Some(Keyless::TooLong { max_len: 256 })
+        Some(KeyError::TooLong { max_len: 256 })
     );
 }

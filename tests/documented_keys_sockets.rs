@@ -16,8 +16,8 @@ use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tollgate::Quota;
-use tollgate::tower::key::{Header, HostName, RequestKey, from_fn};
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::{HeaderKey, HostName, RequestKey, from_fn};
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 
 /// A service with one request an hour for each key. Requests without a key are not limited.
 fn limited<K>(key: K) -> Router
@@ -25,7 +25,7 @@ where
     K: RequestKey<Key: ToOwned<Owned: Send + Sync + 'static>> + Send + Sync + 'static,
 {
     let (limiter, _clock) = limiter(Quota::per_hour(1));
-    let layer = RateLimitLayer::new(limiter, key, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter, key, OnMissingKey::Allow);
     Router::new()
         .route("/", get(|| async { "ok" }))
         .layer(layer)
@@ -53,7 +53,7 @@ fn a_host_is_limited_over_http_1_and_http_2_together() {
         let statuses = statuses_over_both_versions(HostName::new()).await;
         assert_eq!(statuses, [200, 429, 429, 429]);
         // The header alone is missing in HTTP/2, which is then unlimited.
-        let statuses = statuses_over_both_versions(Header::from(header::HOST)).await;
+        let statuses = statuses_over_both_versions(HeaderKey::from(header::HOST)).await;
         assert_eq!(statuses, [200, 429, 200, 200]);
     });
 }
@@ -63,7 +63,7 @@ fn a_host_is_limited_over_http_1_and_http_2_together() {
 fn a_chunked_body_costs_the_longest_one_whatever_length_is_told_beside() {
     over_sockets(async {
         let (limiter, _clock) = limiter(Quota::per_hour(100));
-        let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), NoKey::LetThrough);
+        let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), OnMissingKey::Allow);
         let layer = layer.cost(|request| {
             let length = request.headers.get(header::CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -146,7 +146,7 @@ mod unix {
     fn a_proxy_at_a_unix_socket_is_believed_and_its_clients_are_not() {
         const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         over_sockets(async {
-            let address = ClientAddress::of_peer(|_| Some(PROXY));
+            let address = ClientAddress::from_peer(|_| Some(PROXY));
             let address = address.x_forwarded_for(["0.0.0.0"]).unwrap();
             let (socket, listener) = Socket::listen("proxy");
             tokio::spawn(axum::serve(listener, limited(address)).into_future());
@@ -185,7 +185,7 @@ mod unix {
         over_sockets(async {
             let user = from_fn(|request| request.extensions.get::<ConnectInfo<Uid>>()?.0.0);
             let (limiter, _clock) = limiter::<u32, 1>(Quota::per_hour(1));
-            let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
+            let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
             let layer = RateLimitLayer::new(Arc::clone(&limiter), user, no_key);
             let router = Router::new()
                 .route("/", get(|| async { "ok" }))

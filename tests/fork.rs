@@ -29,7 +29,7 @@ fn a_forked_child_can_use_and_drop_what_it_inherits() {
             .build();
         let coarse = builder()
             .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         assert!(limiter.allow(&0) && coarse.allow(&0));
         let parts = (limiter, coarse);

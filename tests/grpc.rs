@@ -19,8 +19,8 @@ use common::sockets::{listen, numbers, over_sockets};
 use http::{HeaderMap, StatusCode};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tollgate::tower::key::{ClientAddress, Header};
-use tollgate::tower::{Grpc, NoKey, RateLimitLayer};
+use tollgate::tower::key::{ClientAddress, HeaderKey};
+use tollgate::tower::{GrpcResponse, OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::{TcpConnectInfo, TcpIncoming};
@@ -32,7 +32,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, health_reporter};
 
-type Limits = RateLimitLayer<Header, 1, Grpc>;
+type Limits = RateLimitLayer<HeaderKey, 1, GrpcResponse>;
 type Serve = fn(TcpListener, Limits) -> Served;
 
 const SERVERS: [Serve; 2] = [by_tonic, by_axum];
@@ -128,8 +128,8 @@ fn a_call_without_a_key_is_answered_by_the_status_that_was_chosen() {
                 (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             ] {
                 let (limiter, _clock) = limiter(Quota::per_second(1).burst(2));
-                let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::Refuse(status));
-                let server = serve(listen().await, layer.answer(Grpc));
+                let layer = RateLimitLayer::new(limiter.clone(), KEY, OnMissingKey::Reject(status));
+                let server = serve(listen().await, layer.respond(GrpcResponse));
                 let nobody = Request::new(HealthCheckRequest::default());
                 let refused = server.client().await.check(nobody).await.unwrap_err();
                 assert_eq!(refused.code(), code);
@@ -150,8 +150,8 @@ fn a_call_whose_key_is_malformed_is_an_invalid_argument() {
     over_sockets(async {
         for serve in SERVERS {
             let (limiter, _clock) = limiter(Quota::per_second(1).burst(2));
-            let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::LetThrough);
-            let server = serve(listen().await, layer.answer(Grpc));
+            let layer = RateLimitLayer::new(limiter.clone(), KEY, OnMissingKey::Allow);
+            let server = serve(listen().await, layer.respond(GrpcResponse));
             let mut request = as_alice();
             let metadata = request.metadata_mut();
             metadata.append("x-api-key", "bob".parse().unwrap());
@@ -278,12 +278,12 @@ fn simultaneous_calls_on_one_channel_are_admitted_exactly() {
 fn the_peer_is_found_where_tonic_leaves_it() {
     over_sockets(async {
         let (limiter, _clock) = limiter::<IpAddr, 1>(Quota::per_second(1).burst(1));
-        let peer = ClientAddress::of_peer(|request| {
+        let peer = ClientAddress::from_peer(|request| {
             let connection = request.extensions.get::<TcpConnectInfo>()?;
             Some(connection.remote_addr()?.ip())
         });
-        let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
-        let layer = RateLimitLayer::new(limiter.clone(), peer, no_key).answer(Grpc);
+        let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+        let layer = RateLimitLayer::new(limiter.clone(), peer, no_key).respond(GrpcResponse);
         let (reporter, service) = health_reporter();
         let listener = listen().await;
         let address = listener.local_addr().unwrap();
@@ -332,8 +332,8 @@ fn by_axum(listener: TcpListener, layer: Limits) -> Served {
 }
 
 fn by_key(limiter: &Arc<RateLimiter<String>>) -> Limits {
-    let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
-    RateLimitLayer::new(Arc::clone(limiter), KEY, no_key).answer(Grpc)
+    let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+    RateLimitLayer::new(Arc::clone(limiter), KEY, no_key).respond(GrpcResponse)
 }
 
 /// A call with a key, about the server as a whole.

@@ -21,9 +21,9 @@ const FLOORS: &[&str] = &[
     "decision",
     "policy",
     "serde",
-    "table",
+    "store",
     "sweep",
-    "memory",
+    "denied",
     "limiter",
     "tower",
     "lib",
@@ -31,23 +31,34 @@ const FLOORS: &[&str] = &[
 
 /// The same within the HTTP face: what each of its files may `use crate::tower::`.
 const TOWER_FLOORS: &[&str] = &[
-    "head", "error", "body", "drain", "names", "key", "refusal", "fields", "answer", "log",
-    "rules", "service", "layer",
+    "head",
+    "error",
+    "body",
+    "drain",
+    "names",
+    "key",
+    "rejection",
+    "headers",
+    "response",
+    "trace",
+    "config",
+    "service",
+    "layer",
 ];
 
 /// What one file alone may name, or two: a foreign crate, or what the model checker replaces.
 const HOMES: &[(&str, &[&str])] = &[
-    ("dashmap", &["table/map.rs", "table/lock.rs"]),
+    ("dashmap", &["store/map.rs", "store/lock.rs"]),
     ("hashbrown", &[]),
     ("foldhash", &["hash.rs"]),
     ("parking_lot", &[]),
     ("quanta", &["clock.rs"]),
     // Real time, by which the maintenance thread sleeps.
     ("Instant", &["sync.rs"]),
-    ("loom", &["sync.rs", "table/model.rs"]),
+    ("loom", &["sync.rs", "store/model.rs"]),
     // The crate, in the file of that name; and to write JSON.
-    ("serde", &["serde.rs", "tower/answer.rs"]),
-    ("serde_json", &["tower/answer.rs"]),
+    ("serde", &["serde.rs", "tower/response.rs"]),
+    ("serde_json", &["tower/response.rs"]),
     ("http", &["tower/"]),
     ("http_body", &["tower/body.rs"]),
     // The crate `bytes`, by what it has: the word is a name of variables too.
@@ -59,10 +70,10 @@ const HOMES: &[(&str, &[&str])] = &[
         "pin_project_lite",
         &["tower/drain/reading.rs", "tower/service.rs"],
     ),
-    ("sfv", &["tower/names.rs", "tower/fields.rs"]),
+    ("sfv", &["tower/names.rs", "tower/headers.rs"]),
     ("tower_layer", &["tower/layer.rs"]),
     ("tower_service", &["tower/service.rs"]),
-    ("tracing", &["tower/log.rs"]),
+    ("tracing", &["tower/trace.rs"]),
     ("std::sync", &["sync.rs", "hash.rs"]),
     ("std::sync::atomic", &["sync.rs"]),
     ("std::thread", &["sync.rs"]),
@@ -72,8 +83,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("f64", &[]),
     // A prefetch, without which a check waits for memory three times and not once; and the scan of
     // a part of a shard, without which a check waits until all of it has been swept.
-    ("unsafe", &["table/prefetch.rs", "table/map.rs"]),
-    ("unsafe_code", &["table/prefetch.rs", "table/map.rs"]),
+    ("unsafe", &["store/prefetch.rs", "store/map.rs"]),
+    ("unsafe_code", &["store/prefetch.rs", "store/map.rs"]),
     ("static mut", &[]),
     ("println", &[]),
     ("eprintln", &[]),
@@ -208,7 +219,7 @@ fn no_file_names_the_wall_clock() {
 #[test]
 fn a_shard_is_locked_in_one_file() {
     for Source { name, code } in sources() {
-        let is_at_home = name == "table/lock.rs" || !name.starts_with("table");
+        let is_at_home = name == "store/lock.rs" || !name.starts_with("store");
         for lock in [
             ".read()",
             ".write()",
@@ -226,7 +237,7 @@ fn a_shard_is_locked_in_one_file() {
             "self.map.remove",
         ] {
             assert!(
-                name != "table/map.rs" || !code.contains(method),
+                name != "store/map.rs" || !code.contains(method),
                 "{name} has {method}"
             );
         }
@@ -325,7 +336,7 @@ fn the_search_finds_what_it_looks_for() {
     }
     assert!(!names(&code, "std::time"));
     let files: Vec<String> = sources().into_iter().map(|source| source.name).collect();
-    for file in ["lib.rs", "clock.rs", "limiter/builder.rs", "table/map.rs"] {
+    for file in ["lib.rs", "clock.rs", "limiter/builder.rs", "store/map.rs"] {
         assert!(files.iter().any(|name| name == file), "{file} in {files:?}");
     }
 }

@@ -35,8 +35,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
-use tollgate::tower::key::{ClientAddress, Header};
-use tollgate::tower::{IetfDraft, NoKey, Problem, RateLimitLayer};
+use tollgate::tower::key::{ClientAddress, HeaderKey};
+use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 use tower::util::MapRequestLayer;
 use tower::{Layer, service_fn};
@@ -255,9 +255,9 @@ fn the_policies_and_the_problem_come_over_the_wire_as_they_are() {
     over_sockets(async {
         for client in [http_1(), http_2()] {
             let (limiter, _clock) = limiter([Quota::per_minute(7).burst(1), Quota::per_hour(7)]);
-            let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough)
+            let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow)
                 .ietf_fields(IetfDraft::Draft11)
-                .answer(Problem);
+                .respond(ProblemResponse);
             let address = serve(Router::new().route("/", get(|| async {})).layer(layer)).await;
             let first = ask(get_as(&client, address, "alice")).await;
             let second = ask(get_as(&client, address, "alice")).await;
@@ -530,11 +530,15 @@ fn a_missing_key_falls_under_the_rule_and_garbage_for_one_is_refused_under_any()
     over_sockets(async move {
         let (shared, _clock) = limiter(Quota::per_second(1).burst(2));
         for (no_key, of_missing, of_garbage) in [
-            (NoKey::Refuse(StatusCode::UNAUTHORIZED), [401; 4], 401),
-            (NoKey::LetThrough, [200; 4], 400),
-            (NoKey::Share(shared), [200, 200, 429, 429], 400),
+            (
+                OnMissingKey::Reject(StatusCode::UNAUTHORIZED),
+                [401; 4],
+                401,
+            ),
+            (OnMissingKey::Allow, [200; 4], 400),
+            (OnMissingKey::Share(shared), [200, 200, 429, 429], 400),
         ] {
-            let is_shared = matches!(no_key, NoKey::Share(_));
+            let is_shared = matches!(no_key, OnMissingKey::Share(_));
             let (limiter, _clock) = limiter(Quota::per_second(1).burst(2));
             let layer = RateLimitLayer::new(limiter.clone(), KEY, no_key);
             let app = Router::new().fallback(|| async { "inner" });
@@ -633,7 +637,7 @@ fn made_up_keys_take_memory_for_as_long_as_they_are_in_debt() {
     over_sockets(async {
         let (limiter, clock) = limiter(Quota::per_second(1).burst(2));
         let app = Router::new().route("/", get(|| async {}));
-        let layer = RateLimitLayer::new(limiter.clone(), KEY.max_len(8), NoKey::LetThrough);
+        let layer = RateLimitLayer::new(limiter.clone(), KEY.max_len(8), OnMissingKey::Allow);
         let address = serve(app.layer(layer)).await;
         let client = http_1();
         for number in 0..500 {
@@ -712,8 +716,8 @@ fn a_client_that_goes_away_before_the_response_has_spent_its_unit() {
     });
 }
 
-fn by_key(limiter: &Arc<RateLimiter<String>>) -> RateLimitLayer<Header> {
-    let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+fn by_key(limiter: &Arc<RateLimiter<String>>) -> RateLimitLayer<HeaderKey> {
+    let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
     RateLimitLayer::new(Arc::clone(limiter), KEY, no_key)
 }
 
@@ -722,13 +726,13 @@ fn by_address(
     limiter: &Arc<RateLimiter<IpAddr>>,
     key: ClientAddress,
 ) -> RateLimitLayer<ClientAddress> {
-    let no_key = NoKey::Refuse(StatusCode::IM_A_TEAPOT);
+    let no_key = OnMissingKey::Reject(StatusCode::IM_A_TEAPOT);
     RateLimitLayer::new(Arc::clone(limiter), key, no_key)
 }
 
 /// The peer, where axum leaves it.
 fn peer() -> ClientAddress {
-    ClientAddress::of_peer(|request| {
+    ClientAddress::from_peer(|request| {
         let ConnectInfo(peer) = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(peer.ip())
     })

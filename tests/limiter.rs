@@ -25,7 +25,7 @@ fn available_after_is_what_a_check_of_so_many_would_have_to_wait() {
             let asked = limiter.peek_n(&0, n);
             for (quota, asked) in now.quotas().iter().zip(asked.quotas()) {
                 let expected = asked.retry_after().unwrap_or_default();
-                let expected = (!asked.is_never()).then_some(expected);
+                let expected = (!asked.exceeds_burst()).then_some(expected);
                 assert_eq!(quota.available_after(n), expected, "{n}");
             }
         }
@@ -76,7 +76,7 @@ fn every_number_of_every_decision_is_the_models() {
             assert_eq!(part.remaining(), decision.remaining());
             assert_eq!(part.retry_after(), decision.retry_after());
             assert_eq!(part.reset_after(), decision.reset_after());
-            assert_eq!(part.is_never(), decision.is_never());
+            assert_eq!(part.exceeds_burst(), decision.exceeds_burst());
         }
     }
 }
@@ -95,7 +95,7 @@ fn peek_says_what_check_would_and_spends_and_stores_nothing() {
     }
     assert!(limiter.is_empty());
     assert!(limiter.peek_n(&0, 3).is_allowed());
-    assert!(limiter.peek_n(&0, 4).is_never());
+    assert!(limiter.peek_n(&0, 4).exceeds_burst());
     assert!(limiter.is_empty());
 
     assert_eq!(limiter.check_n(&0, 2).remaining(), 1);
@@ -167,7 +167,7 @@ fn len_is_exact_through_growth_and_shrinking() {
         let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(2))
             .clock(time.clock.clone())
             .shards(shards)
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         for size in [1, 10, 1_000, 20_000, 3, 2_000] {
             for key in 0..size {
@@ -480,7 +480,7 @@ fn a_builder_takes_any_number_of_shards() {
         let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(1))
             .clock(time.clock.clone())
             .shards(shards)
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         for key in 0..100 {
             assert!(
@@ -499,7 +499,7 @@ fn a_builder_takes_a_hasher() {
         RateLimiter::builder(Quota::per_hour(1).burst(1))
             .hasher(hash_map::RandomState::new())
             .clock(ManualClock::new())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     for key in ["alice", "bob"] {
         assert!(limiter.allow(key) && !limiter.allow(key));
@@ -513,7 +513,7 @@ fn a_builder_keeps_what_it_was_told() {
     let builder = RateLimiter::<u64>::builder(Quota::per_hour(7).burst(3))
         .clock(time.clock.clone())
         .shards(5)
-        .sweep_by_hand();
+        .manual_sweep();
     let before = format!("{builder:?}");
     let builder = builder.hasher(hash_map::RandomState::new());
     assert_eq!(format!("{builder:?}"), before);
@@ -537,7 +537,7 @@ fn a_builder_takes_any_interval() {
         let time = Time::new();
         let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
             .clock(time.clock.clone())
-            .sweep_by_hand()
+            .manual_sweep()
             .sweep_every(interval)
             .build();
         assert!(limiter.allow(&0));
@@ -563,7 +563,7 @@ fn a_limiter_swept_by_hand_never_sweeps_by_itself() {
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
         .clock(time.clock.clone())
         .sweep_every(Duration::from_millis(1))
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     let swept: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
         .clock(time.clock.clone())
@@ -606,7 +606,7 @@ fn clones_of_a_manual_clock_share_their_time() {
     let limiters = [clock.clone(), clock.clone()].map(|clock| {
         RateLimiter::<u64>::builder(Quota::per_second(1))
             .clock(Clock::from(clock))
-            .sweep_by_hand()
+            .manual_sweep()
             .build()
     });
     assert!(
@@ -660,7 +660,7 @@ fn results_must_be_used() {
     #[expect(unused_must_use)]
     {
         RateLimiter::<u64>::builder(Quota::default())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     }
     #[expect(unused_must_use)]

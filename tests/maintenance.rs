@@ -260,7 +260,7 @@ fn a_coarse_clock_goes_on_while_the_thread_is_held_up() {
         let coarse = || {
             RateLimiter::<u64>::builder(Quota::per_second(1_000).burst(1))
                 .clock(Clock::coarse(Duration::from_millis(1)).unwrap())
-                .sweep_by_hand()
+                .manual_sweep()
                 .build()
         };
         let (one, other) = (coarse(), coarse());

@@ -32,7 +32,7 @@ fn memory_shrinks_after_a_flood() {
     let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_minute(60).burst(10))
         .clock(clock.clone())
         .shards(2)
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     for regular in 0..REGULARS {
         assert!(limiter.check_n(&regular, 10).is_allowed());
@@ -123,7 +123,7 @@ fn limiter(shards: usize) -> (RateLimiter<u64, 1, Fixed>, ManualClock) {
         .clock(clock.clone())
         .hasher(Fixed::default())
         .shards(shards)
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     (limiter, clock)
 }

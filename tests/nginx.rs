@@ -22,8 +22,8 @@ use http::StatusCode;
 use nginx::{Nginx, Proxying};
 use reqwest::Client;
 use tollgate::Quota;
-use tollgate::tower::key::Header;
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 
 const WAYS: [Proxying; 3] = [Proxying::Default, Proxying::Unbuffered, Proxying::Keepalive];
 
@@ -103,7 +103,7 @@ async fn example_upstream() -> Program {
 /// another user sends a request that passes. Returns the statuses of both.
 async fn statuses(
     proxying: Proxying,
-    set: impl Fn(RateLimitLayer<Header>) -> RateLimitLayer<Header>,
+    set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>,
     length: usize,
     uploads: usize,
 ) -> [Statuses; 2] {
@@ -146,10 +146,12 @@ async fn statuses_of(
 }
 
 /// A service that rejects alice, and reads what others send.
-async fn upstream(set: impl Fn(RateLimitLayer<Header>) -> RateLimitLayer<Header>) -> SocketAddr {
+async fn upstream(
+    set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>,
+) -> SocketAddr {
     let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
     assert!(limiter.allow("alice"));
-    let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+    let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
     let app = Router::new()
         .route("/", post(|_body: Bytes| async {}))
         .layer(DefaultBodyLimit::disable())

@@ -248,19 +248,14 @@ fn every_combination_within_the_bounds_is_a_quota() {
             let variables = [(rates.name, rate), (bursts.name, burst)];
             let quota = handoff_settings(&set(&variables)).quota;
             assert_eq!((quota.units(), quota.burst_size()), (rate, burst));
-            assert!(
-                RateLimiter::builder(quota)
-                    .sweep_by_hand()
-                    .build()
-                    .allow(&0)
-            );
+            assert!(RateLimiter::builder(quota).manual_sweep().build().allow(&0));
 
             let names = [turns_api::PER_MINUTE.name, turns_api::PER_HOUR.name];
             let policy = turns_settings(&set(&[(names[0], rate), (names[1], burst)])).policy;
             assert_eq!(policy.quotas().map(|quota| quota.units()), [rate, burst]);
             assert!(
                 RateLimiter::builder(policy)
-                    .sweep_by_hand()
+                    .manual_sweep()
                     .build()
                     .allow(&0)
             );

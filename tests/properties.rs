@@ -39,7 +39,7 @@ impl<const N: usize> Subject<N> {
         let limiter = RateLimiter::builder(Policy::from(quotas))
             .clock(clock.clone())
             .shards(2)
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         Subject {
             limiter,
@@ -227,11 +227,11 @@ proptest! {
         for step in steps {
             let n = subject.step(step, &quota);
             let decision = subject.check_n(n);
-            prop_assert_eq!(decision.is_never(), n > quota.burst_size());
+            prop_assert_eq!(decision.exceeds_burst(), n > quota.burst_size());
             match decision.retry_after() {
-                None => prop_assert!(decision.is_allowed() || decision.is_never()),
+                None => prop_assert!(decision.is_allowed() || decision.exceeds_burst()),
                 Some(wait) => {
-                    prop_assert!(!decision.is_allowed() && !decision.is_never());
+                    prop_assert!(!decision.is_allowed() && !decision.exceeds_burst());
                     subject.is_denied_until(wait, n)?;
                 }
             }
@@ -325,7 +325,7 @@ proptest! {
             // The decision names the quota that binds, and each quota has its own numbers.
             let binding = decision.quotas()[decision.binding()];
             prop_assert_eq!(decision.limit(), quotas[decision.binding()].burst_size());
-            prop_assert_eq!(decision.is_never(), binding.is_never());
+            prop_assert_eq!(decision.exceeds_burst(), binding.exceeds_burst());
             prop_assert_eq!(decision.retry_after(), binding.retry_after());
             if decision.is_allowed() {
                 prop_assert_eq!(decision.remaining(), binding.remaining());
@@ -334,7 +334,7 @@ proptest! {
                 prop_assert_eq!(part.limit(), quota.burst_size());
                 prop_assert!(part.remaining() >= decision.remaining());
                 prop_assert!(part.reset_after() <= decision.reset_after());
-                prop_assert!(part.retry_after() <= decision.retry_after() || decision.is_never());
+                prop_assert!(part.retry_after() <= decision.retry_after() || decision.exceeds_burst());
             }
         }
     }

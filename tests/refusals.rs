@@ -109,7 +109,7 @@ fn a_stranger_with_the_same_hash_is_not_refused() {
         RateLimiter::builder(Quota::per_second(1).burst(2))
             .clock(time.clock.clone())
             .hasher(BuildHasherDefault::default())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
     for key in 0..100 {
         for earlier in 0..key {
@@ -151,7 +151,7 @@ fn a_forgetting_ends_the_memories_of_all_keys() {
 #[test]
 fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
     // Hashing alike, or they would never find each other's keys.
-    let builder = || RateLimiter::builder(Quota::per_second(1).burst(2)).sweep_by_hand();
+    let builder = || RateLimiter::builder(Quota::per_second(1).burst(2)).manual_sweep();
     let limiters: Vec<RateLimiter<u64, 1, BuildHasherDefault<Alike>>> = (0..300)
         .map(|_| {
             builder()

@@ -30,8 +30,8 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio_stream::StreamExt;
 use tollgate::Quota;
-use tollgate::tower::key::Header;
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 
 /// The lengths of bodies: in the packet of the head, in some packets, and more than sockets buffer.
 const LENGTHS: [usize; 4] = [1, 50_000, 1_000_000, 8_000_000];
@@ -43,10 +43,10 @@ struct Server {
 }
 
 impl Server {
-    async fn start(set: impl Fn(RateLimitLayer<Header>) -> RateLimitLayer<Header>) -> Server {
+    async fn start(set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>) -> Server {
         let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
         assert!(limiter.allow("alice"));
-        let no_key = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+        let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
         let layer = set(RateLimitLayer::new(limiter, KEY, no_key));
         let app = Router::new()
             .route(

@@ -17,7 +17,7 @@ use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 fn one_thread_serves_all_and_ends_with_the_last() {
     assert_eq!(threads(), 0);
     let by_hand: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     assert_eq!(threads(), 0, "swept by hand, it needs none");
 
@@ -61,7 +61,7 @@ fn one_thread_serves_all_and_ends_with_the_last() {
     assert_eq!(threads(), 1, "and for a coarse clock");
     drop(tenants);
     assert_eq!(threads(), 1, "which is left");
-    let builder = || RateLimiter::<u64>::builder(Quota::per_second(1)).sweep_by_hand();
+    let builder = || RateLimiter::<u64>::builder(Quota::per_second(1)).manual_sweep();
     let limiters = [1, 2, 3].map(|_| builder().clock(clock.clone()).build());
     drop(clock);
     assert!(limiters[0].allow(&0));

@@ -24,11 +24,14 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tollgate::Quota;
-use tollgate::tower::key::Header;
-use tollgate::tower::{Answer, Grpc, Json, NoKey, Problem, RateLimitLayer, Text};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{
+    GrpcResponse, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
+    TextResponse,
+};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-const REJECTED: NoKey = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+const REJECTED: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
 
 /// What was done with a body.
 #[derive(Default)]
@@ -98,15 +101,15 @@ fn request<B>(body: B) -> Request<B> {
 }
 
 /// A layer that rejects every request of alice.
-fn rejecting() -> RateLimitLayer<Header> {
+fn rejecting() -> RateLimitLayer<HeaderKey> {
     let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
     assert!(limiter.allow("alice"));
     RateLimitLayer::new(limiter, KEY, REJECTED)
 }
 
 /// Polls the response of `layer` to a request once.
-fn poll_once<A: Answer<String>>(
-    layer: &RateLimitLayer<Header, 1, A>,
+fn poll_once<A: RejectionResponse<String>>(
+    layer: &RateLimitLayer<HeaderKey, 1, A>,
     request: Request<Upload>,
 ) -> Poll<Response<String>> {
     let mut future = Box::pin(call(layer, request));
@@ -115,8 +118,8 @@ fn poll_once<A: Answer<String>>(
 }
 
 /// The response of `layer` to a request, which reads all of a body that is let through.
-fn call<A: Answer<String>>(
-    layer: &RateLimitLayer<Header, 1, A>,
+fn call<A: RejectionResponse<String>>(
+    layer: &RateLimitLayer<HeaderKey, 1, A>,
     request: Request<Upload>,
 ) -> impl Future<Output = Result<Response<String>, Infallible>> + use<A> {
     let inner = service_fn(|request: Request<Upload>| async {
@@ -128,8 +131,8 @@ fn call<A: Answer<String>>(
 
 /// The response, which is ready at the first poll.
 #[track_caller]
-fn rejected<A: Answer<String>>(
-    layer: &RateLimitLayer<Header, 1, A>,
+fn rejected<A: RejectionResponse<String>>(
+    layer: &RateLimitLayer<HeaderKey, 1, A>,
     request: Request<Upload>,
 ) -> Response<String> {
     match poll_once(layer, request) {
@@ -140,7 +143,7 @@ fn rejected<A: Answer<String>>(
 
 #[test]
 fn every_kind_of_rejection_reads_the_body() {
-    fn check<A: Answer<String>>(layer: RateLimitLayer<Header, 1, A>, is_grpc: bool) {
+    fn check<A: RejectionResponse<String>>(layer: RateLimitLayer<HeaderKey, 1, A>, is_grpc: bool) {
         for cause in ["denied", "never", "absent", "malformed", "HEAD"] {
             let (upload, seen) = Upload::of([data("one"), data("two")]);
             let mut request = request(upload);
@@ -172,16 +175,16 @@ fn every_kind_of_rejection_reads_the_body() {
             assert!(!response.headers().contains_key("connection"), "{cause}");
         }
     }
-    check(rejecting().answer(Text), false);
-    check(rejecting().answer(Json), false);
-    check(rejecting().answer(Problem), false);
-    check(rejecting().answer(Grpc), true);
+    check(rejecting().respond(TextResponse), false);
+    check(rejecting().respond(JsonResponse), false);
+    check(rejecting().respond(ProblemResponse), false);
+    check(rejecting().respond(GrpcResponse), true);
 }
 
 #[tokio::test]
 async fn the_body_of_a_request_that_passes_is_the_inner_services() {
     let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow);
     for (layer, path) in [(layer.clone(), "/"), (layer.exempt(|_| true), "/exempt")] {
         let (upload, seen) = Upload::of([data("one"), data("two")]);
         let mut request = request(upload);
@@ -282,7 +285,7 @@ fn a_stream_of_http_2_or_3_is_read_and_says_nothing_of_its_connection() {
 /// A custom answer that sets the field itself does not hide the close.
 #[test]
 fn the_close_is_announced_beside_other_connection_options() {
-    let layer = rejecting().answer_with(|_| {
+    let layer = rejecting().respond_with(|_| {
         let response = Response::builder()
             .status(429)
             .header("connection", "upgrade");
@@ -326,7 +329,7 @@ fn a_body_over_the_byte_limit_is_left_and_the_close_is_announced() {
 #[test]
 fn what_an_answer_says_of_the_connection_stays() {
     let layer = rejecting().drain(1, Duration::ZERO).unwrap();
-    let layer = layer.answer_with(|refusal| {
+    let layer = layer.respond_with(|refusal| {
         let response = Response::builder().status(refusal.status());
         response
             .header("connection", "close, x")
@@ -401,7 +404,7 @@ fn limits_that_make_no_sense_are_refused_by_their_value() {
 /// A service takes whatever body its requests have, so this has to compile.
 #[tokio::test]
 async fn the_bodies_of_axum_tonic_and_http_body_util_can_be_read() {
-    async fn status<B: Body + Default>(layer: &RateLimitLayer<Header>) -> u16 {
+    async fn status<B: Body + Default>(layer: &RateLimitLayer<HeaderKey>) -> u16 {
         let inner = service_fn(|_: Request<B>| ready(Ok::<_, Infallible>(Response::default())));
         let service = layer.layer(inner);
         let response: Response<String> = service.oneshot(request(B::default())).await.unwrap();

@@ -17,11 +17,14 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sfv::{BareItem, List, ListEntry, Parser};
-use tollgate::tower::{Answer, Grpc, IetfDraft, Json, NoKey, Problem, RateLimitLayer};
+use tollgate::tower::{
+    GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
+    RejectionResponse,
+};
 use tollgate::{Decision, Policy, Quota};
 use tower::{Layer, service_fn};
 
-const LET_THROUGH: NoKey = NoKey::LetThrough;
+const LET_THROUGH: OnMissingKey = OnMissingKey::Allow;
 
 /// The answer to a request that comes `elapsed` after the bucket was emptied.
 async fn denied_after<const N: usize>(
@@ -32,7 +35,7 @@ async fn denied_after<const N: usize>(
     let service = Inner::default().behind(&RateLimitLayer::new(
         limiter.clone(),
         KEY,
-        NoKey::LetThrough,
+        OnMissingKey::Allow,
     ));
     while limiter.allow("alice") {}
     clock.advance(elapsed);
@@ -82,13 +85,13 @@ proptest! {
             *allowed.lock().unwrap() = request.extensions().get::<Decision<2>>().copied();
             ready(Ok::<_, Infallible>(Response::new(String::new())))
         });
-        let service = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough)
+        let service = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow)
             .cost(|request| number(request.headers, "cost"))
-            .show_decision()
+            .insert_decision()
             .ietf_fields(IetfDraft::Draft11)
-            .answer_with(move |refusal| {
+            .respond_with(move |refusal| {
                 *denied.lock().unwrap() = refusal.decision().copied();
-                Json.answer(refusal)
+                JsonResponse.respond(refusal)
             })
             .layer(inner);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -100,7 +103,7 @@ proptest! {
             let decision = seen.lock().unwrap().take().unwrap();
             let headers = response.headers();
 
-            let status = match (decision.is_allowed(), decision.is_never()) {
+            let status = match (decision.is_allowed(), decision.exceeds_burst()) {
                 (true, _) => 200,
                 (false, false) => 429,
                 (false, true) => 400,
@@ -178,7 +181,7 @@ fn parameter(list: &List, index: usize, name: &str) -> Option<u64> {
 async fn ietf<const N: usize>(policy: impl Into<Policy<N>>) -> (String, String) {
     let (limiter, _clock) = limiter(policy);
     let layer =
-        RateLimitLayer::new(limiter, KEY, NoKey::LetThrough).ietf_fields(IetfDraft::Draft11);
+        RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow).ietf_fields(IetfDraft::Draft11);
     let response = Inner::default()
         .behind(&layer)
         .send(request_of("alice"))
@@ -231,9 +234,9 @@ async fn the_policy_field_is_the_quota_as_it_was_set() {
 #[tokio::test]
 async fn a_denial_tells_each_quota_and_waits_for_the_one_that_binds() {
     let (limiter, clock) = limiter([Quota::per_minute(2), Quota::per_hour(3)]);
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough)
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow)
         .ietf_fields(IetfDraft::Draft11)
-        .answer(Problem);
+        .respond(ProblemResponse);
     let service = Inner::default().behind(&layer);
     assert_eq!(
         service.statuses(2, || request_of("alice")).await,
@@ -294,7 +297,7 @@ async fn quotas_go_by_their_periods_or_by_what_tells_them_apart() {
 async fn quotas_go_by_the_names_that_they_are_given_whenever_that_is() {
     for names_come_first in [true, false] {
         let (limiter, _clock) = limiter([Quota::per_minute(1), Quota::per_hour(60)]);
-        let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough).answer(Problem);
+        let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow).respond(ProblemResponse);
         let names = ["turns, \"short\"", r"turns\long"];
         let layer = if names_come_first {
             layer
@@ -323,7 +326,7 @@ async fn quotas_go_by_the_names_that_they_are_given_whenever_that_is() {
 fn a_name_that_no_structured_field_carries_is_refused_with_its_reason() {
     let named = |names: [&str; 2]| {
         let (limiter, _clock) = limiter([Quota::per_minute(1), Quota::per_hour(60)]);
-        let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough);
+        let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow);
         layer.quota_names(names).unwrap_err().to_string()
     };
     let ascii = "expected one or more characters of printable ASCII";
@@ -424,9 +427,9 @@ async fn of_nested_layers_the_inner_one_is_told_of() {
 async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
     let (known, _clock) = limiter(Quota::per_minute(60));
     let (strangers, _clock) = limiter(Quota::per_hour(1));
-    let layer = RateLimitLayer::new(known, KEY, NoKey::Share(strangers))
+    let layer = RateLimitLayer::new(known, KEY, OnMissingKey::Share(strangers))
         .ietf_fields(IetfDraft::Draft11)
-        .answer(Problem);
+        .respond(ProblemResponse);
     let service = Inner::default().behind(&layer);
     let response = service.send(request_of("alice")).await;
     let policy = field(response.headers(), "ratelimit-policy");
@@ -456,12 +459,12 @@ async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
 #[tokio::test]
 async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::Refuse(StatusCode::FORBIDDEN))
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::FORBIDDEN))
         .cost(|request| number(request.headers, "cost"))
-        .answer_with(|refusal| {
+        .respond_with(|refusal| {
             let decision = refusal.decision().map(|decision| decision.remaining());
-            let violated: Vec<&str> = refusal.violated().collect();
-            assert_eq!(refusal.keyless().is_some(), decision.is_none());
+            let violated: Vec<&str> = refusal.violated_quotas().collect();
+            assert_eq!(refusal.key_error().is_some(), decision.is_none());
             let padded = format!("{:*>60}", refusal.to_string());
             assert_eq!(format!("{refusal:*>60}"), padded);
             let path = refusal.request().path();
@@ -502,12 +505,12 @@ async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
 /// What a layer with this answer says, not now, never and without a key.
 async fn answers<A>(answer: A) -> [Response<String>; 3]
 where
-    A: Answer<String> + Send + Sync + 'static,
+    A: RejectionResponse<String> + Send + Sync + 'static,
 {
     let (limiter, _clock) = limiter(Quota::per_minute(4));
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::Refuse(StatusCode::UNAUTHORIZED))
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
         .cost(|request| number(request.headers, "cost"))
-        .answer(answer);
+        .respond(answer);
     let service = Inner::default().behind(&layer);
     let costing = |cost: u64, mut request: Request<String>| {
         request.headers_mut().insert("cost", cost.into());
@@ -523,7 +526,7 @@ where
 
 #[tokio::test]
 async fn text_is_a_line() {
-    let [denied, never, keyless] = answers(tollgate::tower::Text).await;
+    let [denied, never, keyless] = answers(tollgate::tower::TextResponse).await;
     assert_eq!(
         denied.body(),
         "Too Many Requests: rate limit exceeded; retry after 15 s\n"
@@ -547,7 +550,7 @@ async fn text_is_a_line() {
 
 #[tokio::test]
 async fn json_says_when_to_retry_in_the_number_of_the_field() {
-    let [denied, never, keyless] = answers(Json).await;
+    let [denied, never, keyless] = answers(JsonResponse).await;
     assert_eq!(
         denied.body(),
         r#"{"detail":"rate limit exceeded","retry_after_seconds":15}"#
@@ -572,7 +575,7 @@ async fn json_says_when_to_retry_in_the_number_of_the_field() {
 
 #[tokio::test]
 async fn a_problem_has_the_drafts_type_and_the_policies_that_were_violated() {
-    let [denied, never, keyless] = answers(Problem).await;
+    let [denied, never, keyless] = answers(ProblemResponse).await;
     let exceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
     for (response, expected) in [
         (
@@ -609,7 +612,7 @@ async fn a_problem_has_the_drafts_type_and_the_policies_that_were_violated() {
 
 #[tokio::test]
 async fn grpc_has_its_own_status_over_200() {
-    let [denied, never, keyless] = answers(Grpc).await;
+    let [denied, never, keyless] = answers(GrpcResponse).await;
     for (response, status, pushback, message) in [
         (denied, "8", Some("15000"), "rate limit exceeded"),
         (
@@ -656,7 +659,8 @@ async fn a_request_without_a_key_has_the_grpc_status_of_its_http_status() {
     ] {
         let (limiter, _clock) = limiter(Quota::per_minute(1));
         let status = StatusCode::from_u16(status).unwrap();
-        let layer = RateLimitLayer::new(limiter, KEY, NoKey::Refuse(status)).answer(Grpc);
+        let layer =
+            RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)).respond(GrpcResponse);
         let response = Inner::default()
             .behind(&layer)
             .send(common::http::request("/"))
@@ -668,10 +672,10 @@ async fn a_request_without_a_key_has_the_grpc_status_of_its_http_status() {
 /// A status without a reason, which a user may invent, has an answer too.
 #[tokio::test]
 async fn a_status_that_nobody_knows_is_answered() {
-    async fn answer(answer: impl Answer<String> + Send + Sync + 'static) -> String {
+    async fn answer(answer: impl RejectionResponse<String> + Send + Sync + 'static) -> String {
         let (limiter, _clock) = limiter(Quota::per_minute(1));
         let status = StatusCode::from_u16(599).unwrap();
-        let layer = RateLimitLayer::new(limiter, KEY, NoKey::Refuse(status)).answer(answer);
+        let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)).respond(answer);
         let response = Inner::default()
             .behind(&layer)
             .send(common::http::request("/"))
@@ -679,8 +683,12 @@ async fn a_status_that_nobody_knows_is_answered() {
         assert_eq!(response.status(), status);
         response.into_body()
     }
-    assert!(answer(tollgate::tower::Text).await.starts_with("Refused: "));
-    let problem: Value = serde_json::from_str(&answer(Problem).await).unwrap();
+    assert!(
+        answer(tollgate::tower::TextResponse)
+            .await
+            .starts_with("Refused: ")
+    );
+    let problem: Value = serde_json::from_str(&answer(ProblemResponse).await).unwrap();
     assert_eq!(
         (&problem["title"], &problem["status"]),
         (&json!("Refused"), &json!(599))

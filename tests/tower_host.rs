@@ -9,10 +9,10 @@ use std::{borrow::Cow, collections::HashMap};
 
 use common::http::passed;
 use http::{HeaderValue, Request, StatusCode, header};
-use tollgate::tower::key::{Header, HostName, Keyless, RequestKey, try_from_fn};
-use tollgate::tower::{Head, NoKey};
+use tollgate::tower::key::{HeaderKey, HostName, KeyError, RequestKey, try_from_fn};
+use tollgate::tower::{Head, OnMissingKey};
 
-const REFUSE: NoKey = NoKey::Refuse(StatusCode::BAD_REQUEST);
+const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
 
 /// One host, in spellings that all reach it.
 const SPELLINGS: [&str; 6] = [
@@ -37,16 +37,16 @@ fn to_host(host: &str) -> Request<()> {
     request
 }
 
-fn host_of(request: &Request<()>) -> Result<String, Keyless> {
+fn host_of(request: &Request<()>) -> Result<String, KeyError> {
     let head = Head::from(request);
     HostName::new().key(&head).map(Cow::into_owned)
 }
 
 #[tokio::test]
 async fn a_host_has_one_bucket_in_all_spellings_and_versions() {
-    let in_header = SPELLINGS.map(to_host);
+    let from_header = SPELLINGS.map(to_host);
     let in_target = SPELLINGS.map(|host| to_target(&format!("https://{host}/")));
-    let requests: Vec<_> = in_header.into_iter().chain(in_target).collect();
+    let requests: Vec<_> = from_header.into_iter().chain(in_target).collect();
     for request in &requests {
         assert_eq!(host_of(request), Ok("acme.example.com".to_owned()));
     }
@@ -98,21 +98,25 @@ async fn a_host_that_is_malformed_is_rejected_and_never_absent() {
         "[]",
     ];
     for host in malformed {
-        assert_eq!(host_of(&to_host(host)), Err(Keyless::Malformed), "{host:?}");
+        assert_eq!(
+            host_of(&to_host(host)),
+            Err(KeyError::Malformed),
+            "{host:?}"
+        );
     }
     let no_text = HeaderValue::from_bytes(b"acme\xff.example.com").unwrap();
     let mut request = Request::new(());
     request.headers_mut().insert(header::HOST, no_text);
-    assert_eq!(host_of(&request), Err(Keyless::Malformed));
+    assert_eq!(host_of(&request), Err(KeyError::Malformed));
     let userinfo = to_target("https://me@acme.example.com/");
-    assert_eq!(host_of(&userinfo), Err(Keyless::Malformed));
+    assert_eq!(host_of(&userinfo), Err(KeyError::Malformed));
 
     let requests = malformed.map(to_host).to_vec();
     assert_eq!(
-        passed(HostName::new(), NoKey::LetThrough, requests).await,
+        passed(HostName::new(), OnMissingKey::Allow, requests).await,
         0
     );
-    assert_eq!(host_of(&Request::new(())), Err(Keyless::Absent));
+    assert_eq!(host_of(&Request::new(())), Err(KeyError::Missing));
 }
 
 /// The layer and the service behind it must mean the same host.
@@ -122,8 +126,8 @@ fn a_request_that_names_two_hosts_is_rejected() {
     for (host, expected) in [
         ("acme.example.com", Ok("acme.example.com".to_owned())),
         ("ACME.example.com:443", Ok("acme.example.com".to_owned())),
-        ("other.example.com", Err(Keyless::Malformed)),
-        ("", Err(Keyless::Malformed)),
+        ("other.example.com", Err(KeyError::Malformed)),
+        ("", Err(KeyError::Malformed)),
     ] {
         let value = HeaderValue::from_str(host).unwrap();
         request.headers_mut().insert(header::HOST, value);
@@ -132,7 +136,7 @@ fn a_request_that_names_two_hosts_is_rejected() {
     let mut twice = to_host("acme.example.com");
     let again = HeaderValue::from_static("acme.example.com");
     twice.headers_mut().append(header::HOST, again);
-    assert_eq!(host_of(&twice), Err(Keyless::Malformed));
+    assert_eq!(host_of(&twice), Err(KeyError::Malformed));
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn a_host_is_bounded_by_what_a_name_can_be() {
     assert_eq!(longest.len(), 253);
     let dotted = format!("{longest}.:443");
     assert_eq!(host_of(&to_host(&dotted)), Ok(longest.clone()));
-    let too_long = Err(Keyless::TooLong { max_len: 253 });
+    let too_long = Err(KeyError::TooLong { max_len: 253 });
     assert_eq!(host_of(&to_host(&format!("{longest}c"))), too_long);
     assert_eq!(host_of(&to_host(&"a.".repeat(4_000))), too_long);
 }
@@ -162,7 +166,7 @@ async fn a_made_up_host_has_no_bucket_where_hosts_are_looked_up() {
     let known = HashMap::from([("acme.example.com", 7)]);
     let tenants = try_from_fn(move |request| {
         let host = HostName::new().key(request)?;
-        known.get(&*host).copied().ok_or(Keyless::Malformed)
+        known.get(&*host).copied().ok_or(KeyError::Malformed)
     });
     let mut requests = SPELLINGS.map(to_host).to_vec();
     requests.extend((0..5).map(|number| to_host(&format!("acme{number}.example.com"))));
@@ -173,9 +177,12 @@ async fn a_made_up_host_has_no_bucket_where_hosts_are_looked_up() {
 /// The form that the documentation had before.
 #[tokio::test]
 async fn the_host_header_alone_is_no_key_on_http_2_and_has_many_spellings() {
-    let host = || Header::from(header::HOST);
+    let host = || HeaderKey::from(header::HOST);
     let http2 = (0..5).map(|_| to_target("https://acme.example.com/"));
-    assert_eq!(passed(host(), NoKey::LetThrough, http2.collect()).await, 5);
+    assert_eq!(
+        passed(host(), OnMissingKey::Allow, http2.collect()).await,
+        5
+    );
     let spellings = SPELLINGS.map(to_host).to_vec();
     assert_eq!(passed(host(), REFUSE, spellings).await, SPELLINGS.len());
 }

@@ -13,15 +13,15 @@ use common::http::{Inner, KEY, Limited, limiter, request, request_of};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use proptest::prelude::*;
 use tollgate::tower::key::{
-    ClientAddress, Either, Extension, Header, Keyless, RequestKey, from_fn, try_from_fn,
+    ClientAddress, Either, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
 };
-use tollgate::tower::{Head, NoKey, RateLimitLayer};
+use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
 
 type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
 
 /// The key of a request, as the limiter stores it.
-fn found<K: RequestKey, B>(key: &K, request: &Request<B>) -> Result<Stored<K>, Keyless> {
+fn found<K: RequestKey, B>(key: &K, request: &Request<B>) -> Result<Stored<K>, KeyError> {
     key.key(&Head::from(request)).map(Cow::into_owned)
 }
 
@@ -29,7 +29,7 @@ fn found<K: RequestKey, B>(key: &K, request: &Request<B>) -> Result<Stored<K>, K
 fn key<K: RequestKey, B>(key: &K, request: &Request<B>) -> Option<Stored<K>> {
     match found(key, request) {
         Ok(key) => Some(key),
-        Err(Keyless::Absent) => None,
+        Err(KeyError::Missing) => None,
         Err(why) => panic!("{why:?}"),
     }
 }
@@ -56,21 +56,21 @@ fn a_header_is_a_key_only_if_there_is_no_doubt_about_it() {
     for spaced in [&b" alice"[..], b"alice ", b"\talice\t "] {
         assert_eq!(key_of(&[spaced]), is("alice"));
     }
-    assert_eq!(key_of(&[]), Err(Keyless::Absent));
-    assert_eq!(key_of(&[b""]), Err(Keyless::Malformed));
-    assert_eq!(key_of(&[b" "]), Err(Keyless::Malformed));
-    assert_eq!(key_of(&[b"\xff\xfe"]), Err(Keyless::Malformed));
+    assert_eq!(key_of(&[]), Err(KeyError::Missing));
+    assert_eq!(key_of(&[b""]), Err(KeyError::Malformed));
+    assert_eq!(key_of(&[b" "]), Err(KeyError::Malformed));
+    assert_eq!(key_of(&[b"\xff\xfe"]), Err(KeyError::Malformed));
     // The service behind might go by another of them.
-    assert_eq!(key_of(&[b"alice", b"bob"]), Err(Keyless::Malformed));
-    assert_eq!(key_of(&[b"alice", b"alice"]), Err(Keyless::Malformed));
+    assert_eq!(key_of(&[b"alice", b"bob"]), Err(KeyError::Malformed));
+    assert_eq!(key_of(&[b"alice", b"alice"]), Err(KeyError::Malformed));
     // Or a stranger could fill the table with long ones.
     assert_eq!(key_of(&[&[b'a'; 256]]), is(&"a".repeat(256)));
-    let too_long = |max_len| Err(Keyless::TooLong { max_len });
+    let too_long = |max_len| Err(KeyError::TooLong { max_len });
     assert_eq!(key_of(&[&[b'a'; 257]]), too_long(256));
-    let short = Header::from_static("x-api-key").max_len(5);
+    let short = HeaderKey::from_static("x-api-key").max_len(5);
     assert_eq!(found(&short, &request_of("alice")), is("alice"));
     assert_eq!(found(&short, &request_of("alicia")), too_long(5));
-    let named = Header::from(HeaderName::from_static("x-other"));
+    let named = HeaderKey::from(HeaderName::from_static("x-other"));
     assert_eq!(found(&named, &with_header("X-Other", &[b"7"])), is("7"));
     let long = with_header("x-other", &[&[b'a'; 257]]);
     assert_eq!(found(&named, &long), too_long(256));
@@ -83,7 +83,7 @@ fn a_header_and_an_extension_are_asked_for_without_a_copy() {
     let key = KEY.key(&Head::from(&request));
     assert!(matches!(key, Ok(Cow::Borrowed("alice"))));
     let request = request_with("of a user".to_owned());
-    let key = Extension::<String>::new();
+    let key = ExtensionKey::<String>::new();
     assert!(matches!(
         key.key(&Head::from(&request)),
         Ok(Cow::Borrowed(_))
@@ -96,9 +96,9 @@ async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
     let spoilt = || with_header("x-api-key", &[b"alice", b"x"]);
     let (strangers, _clock) = limiter(Quota::per_minute(100));
     for (rule, status, of_the_absent) in [
-        (NoKey::LetThrough, 400, 200),
-        (NoKey::Share(strangers.clone()), 400, 200),
-        (NoKey::Refuse(StatusCode::FORBIDDEN), 403, 403),
+        (OnMissingKey::Allow, 400, 200),
+        (OnMissingKey::Share(strangers.clone()), 400, 200),
+        (OnMissingKey::Reject(StatusCode::FORBIDDEN), 403, 403),
     ] {
         let inner = Inner::default();
         let (limiter, _clock) = limiter(Quota::per_minute(1));
@@ -114,35 +114,36 @@ async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
     assert_eq!(strangers.peek(&()).remaining(), 99);
 
     let anybody = from_fn(|_| Some(()));
-    assert_eq!(found(&KEY.or(anybody), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(found(&KEY.or(anybody), &spoilt()), Err(KeyError::Malformed));
     assert_eq!(
         found(&KEY.or(anybody).or(anybody), &spoilt()),
-        Err(Keyless::Malformed)
+        Err(KeyError::Malformed)
     );
     let nobody = from_fn(|_| None::<()>);
-    assert_eq!(found(&KEY.and(nobody), &spoilt()), Err(Keyless::Malformed));
-    assert_eq!(found(&nobody.and(KEY), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(found(&KEY.and(nobody), &spoilt()), Err(KeyError::Malformed));
+    assert_eq!(found(&nobody.and(KEY), &spoilt()), Err(KeyError::Malformed));
     assert_eq!(
         found(&nobody.and(KEY), &request_of("alice")),
-        Err(Keyless::Absent)
+        Err(KeyError::Missing)
     );
     assert_eq!(
         found(&KEY.and(anybody), &request("/")),
-        Err(Keyless::Absent)
+        Err(KeyError::Missing)
     );
-    assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(Keyless::Malformed));
+    assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(KeyError::Malformed));
 }
 
 #[tokio::test]
 async fn a_key_may_be_chosen_when_the_service_starts() {
     for (is_other, statuses) in [(true, [400, 400]), (false, [200, 429])] {
         let key: Box<dyn RequestKey<Key = str> + Send + Sync> = if is_other {
-            Box::new(Header::from_static("x-other"))
+            Box::new(HeaderKey::from_static("x-other"))
         } else {
             Box::new(KEY)
         };
         let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let layer = RateLimitLayer::new(limiter, key, NoKey::Refuse(StatusCode::BAD_REQUEST));
+        let layer =
+            RateLimitLayer::new(limiter, key, OnMissingKey::Reject(StatusCode::BAD_REQUEST));
         let service = Inner::default().behind(&layer);
         assert_eq!(service.statuses(2, || request_of("alice")).await, statuses);
     }
@@ -151,20 +152,20 @@ async fn a_key_may_be_chosen_when_the_service_starts() {
 #[test]
 fn a_closure_may_say_why_it_finds_nothing() {
     let number = try_from_fn(|request| {
-        let header = request.headers.get("x-api-key").ok_or(Keyless::Absent)?;
-        let text = header.to_str().map_err(|_| Keyless::Malformed)?;
-        text.parse::<u64>().map_err(|_| Keyless::Malformed)
+        let header = request.headers.get("x-api-key").ok_or(KeyError::Missing)?;
+        let text = header.to_str().map_err(|_| KeyError::Malformed)?;
+        text.parse::<u64>().map_err(|_| KeyError::Malformed)
     });
     assert_eq!(found(&number, &request_of("7")), Ok(7));
     assert_eq!(
         found(&number, &request_of("seven")),
-        Err(Keyless::Malformed)
+        Err(KeyError::Malformed)
     );
-    assert_eq!(found(&number, &request("/")), Err(Keyless::Absent));
+    assert_eq!(found(&number, &request("/")), Err(KeyError::Missing));
     let anybody = from_fn(|_| Some(()));
     assert_eq!(
         found(&number.or(anybody), &request_of("seven")),
-        Err(Keyless::Malformed)
+        Err(KeyError::Malformed)
     );
 }
 
@@ -172,7 +173,11 @@ fn a_closure_may_say_why_it_finds_nothing() {
 #[tokio::test]
 async fn garbage_is_refused_and_leaves_nothing_behind() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::Refuse(StatusCode::BAD_REQUEST));
+    let layer = RateLimitLayer::new(
+        limiter.clone(),
+        KEY,
+        OnMissingKey::Reject(StatusCode::BAD_REQUEST),
+    );
     let service = Inner::default().behind(&layer);
     let huge = vec![b'k'; 1 << 20];
     for garbage in [&b"\x80"[..], b"\xed\xa0\x80", b"", &huge] {
@@ -202,15 +207,18 @@ fn request_with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<Strin
 #[test]
 fn an_extension_is_found_by_its_type() {
     assert_eq!(
-        key(&Extension::<UserId>::new(), &request_with(UserId(7))),
+        key(&ExtensionKey::<UserId>::new(), &request_with(UserId(7))),
         Some(UserId(7))
     );
     assert_eq!(
-        key(&Extension::<UserId>::new(), &request_with(Tier(7))),
+        key(&ExtensionKey::<UserId>::new(), &request_with(Tier(7))),
         None
     );
-    assert_eq!(key(&Extension::<UserId>::default(), &request("/")), None);
-    assert_eq!(format!("{:?}", Extension::<u64>::new()), "Extension<u64>");
+    assert_eq!(key(&ExtensionKey::<UserId>::default(), &request("/")), None);
+    assert_eq!(
+        format!("{:?}", ExtensionKey::<u64>::new()),
+        "ExtensionKey<u64>"
+    );
 }
 
 #[test]
@@ -230,13 +238,13 @@ fn a_closure_finds_whatever_it_likes() {
 
 #[test]
 fn keys_combine() {
-    let both = Extension::<UserId>::new().and(Extension::<Tier>::new());
+    let both = ExtensionKey::<UserId>::new().and(ExtensionKey::<Tier>::new());
     let mut request = request_with(UserId(7));
     assert_eq!(key(&both, &request), None);
     request.extensions_mut().insert(Tier(1));
     assert_eq!(key(&both, &request), Some((UserId(7), Tier(1))));
 
-    let either = Extension::<UserId>::new().or(KEY);
+    let either = ExtensionKey::<UserId>::new().or(KEY);
     assert_eq!(
         key(&either, &request_with(UserId(7))),
         Some(Either::First(UserId(7)))
@@ -264,7 +272,7 @@ fn keys_combine() {
 async fn combined_keys_limit_each_pair_alone() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let by = KEY.and(from_fn(|request| Some(request.method.clone())));
-    let layer = RateLimitLayer::new(limiter, by, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter, by, OnMissingKey::Allow);
     let service = Inner::default().behind(&layer);
     let posted = || {
         let mut request = request_of("alice");
@@ -284,19 +292,19 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// By the peer that lies in the extensions.
-fn of_peer() -> ClientAddress {
-    ClientAddress::of_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
+fn from_peer() -> ClientAddress {
+    ClientAddress::from_peer(|request| Some(request.extensions.get::<SocketAddr>()?.ip()))
 }
 
 /// Behind proxies in two networks.
 fn behind_proxies() -> ClientAddress {
-    of_peer().x_forwarded_for(PROXIES).unwrap()
+    from_peer().x_forwarded_for(PROXIES).unwrap()
 }
 
 const PROXIES: [&str; 2] = ["10.0.0.0/8", "2001:db8:ffff::/48"];
 
 /// A request from `peer` with these lines of a header.
-fn from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<String> {
+fn request_from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<String> {
     let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
     let mut request = with_header(header, &lines);
     request
@@ -307,14 +315,14 @@ fn from_peer(peer: &str, header: &str, lines: &[&str]) -> Request<String> {
 
 #[track_caller]
 fn client(address: &ClientAddress, peer: &str, header: &str, lines: &[&str]) -> String {
-    let client = key(address, &from_peer(peer, header, lines));
+    let client = key(address, &request_from_peer(peer, header, lines));
     client.expect("there is a peer").to_string()
 }
 
 #[test]
 fn without_a_peer_there_is_no_key() {
     let forwarded = with_header("x-forwarded-for", &[b"203.0.113.7"]);
-    assert_eq!(key(&of_peer(), &forwarded), None);
+    assert_eq!(key(&from_peer(), &forwarded), None);
     assert_eq!(key(&behind_proxies(), &forwarded), None);
 }
 
@@ -331,7 +339,7 @@ fn an_untrusted_peer_is_the_client_whatever_it_says() {
         assert_eq!(said("forwarded"), "203.0.113.7");
         // Without proxies nobody is trusted.
         assert_eq!(
-            client(&of_peer(), "10.0.0.1", "x-forwarded-for", lines),
+            client(&from_peer(), "10.0.0.1", "x-forwarded-for", lines),
             "10.0.0.1"
         );
     }
@@ -361,7 +369,7 @@ fn trusted_hops_are_walked_from_the_right_over_all_lines() {
         "203.0.113.7"
     );
     // Another header is not the one that the proxies write.
-    let forwarded = from_peer("10.0.0.1", "forwarded", &["for=203.0.113.7"]);
+    let forwarded = request_from_peer("10.0.0.1", "forwarded", &["for=203.0.113.7"]);
     assert_eq!(key(&behind_proxies(), &forwarded), Some(ip("10.0.0.1")));
 }
 
@@ -442,7 +450,7 @@ fn addresses_may_have_ports() {
 /// be charged as the proxy whenever it likes.
 #[test]
 fn what_is_no_text_beside_the_node_hides_nobody() {
-    let address = of_peer().forwarded(PROXIES).unwrap();
+    let address = from_peer().forwarded(PROXIES).unwrap();
     for line in [
         &b"for=203.0.113.7;host=\"\xe9\""[..],
         b"host=\"\xff\xfe\";for=203.0.113.7",
@@ -464,7 +472,7 @@ fn what_is_no_text_beside_the_node_hides_nobody() {
 /// Case 39, for RFC 7239.
 #[test]
 fn forwarded_is_walked_alike() {
-    let address = of_peer().forwarded(PROXIES).unwrap();
+    let address = from_peer().forwarded(PROXIES).unwrap();
     let client = |lines: &[&str]| client(&address, "10.0.0.1", "forwarded", lines);
     for (line, expected) in [
         ("for=203.0.113.7", "203.0.113.7"),
@@ -513,14 +521,14 @@ fn forwarded_is_walked_alike() {
         client(&["for=198.51.100.1", "for=203.0.113.7", "for=10.0.0.2"]),
         "203.0.113.7"
     );
-    let listed = from_peer("10.0.0.1", "x-forwarded-for", &["203.0.113.7"]);
+    let listed = request_from_peer("10.0.0.1", "x-forwarded-for", &["203.0.113.7"]);
     assert_eq!(key(&address, &listed), Some(ip("10.0.0.1")));
 }
 
 #[test]
 fn a_cdn_may_write_a_header_of_its_own() {
     let header = HeaderName::from_static("cf-connecting-ip");
-    let address = of_peer().in_header(header, PROXIES).unwrap();
+    let address = from_peer().from_header(header, PROXIES).unwrap();
     let said = |peer| client(&address, peer, "cf-connecting-ip", &["203.0.113.7"]);
     assert_eq!(said("10.0.0.1"), "203.0.113.7");
     assert_eq!(said("198.51.100.1"), "198.51.100.1");
@@ -538,7 +546,7 @@ fn an_ipv4_address_written_as_ipv6_is_the_ipv4_address() {
     assert_eq!(from("10.0.0.1"), "203.0.113.7");
     // A network of them is the network of the IPv4 addresses.
     for network in ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1"] {
-        let address = of_peer().x_forwarded_for([network]).unwrap();
+        let address = from_peer().x_forwarded_for([network]).unwrap();
         let from = |peer| client(&address, peer, "x-forwarded-for", &["203.0.113.7"]);
         assert_eq!(from("10.0.0.1"), "203.0.113.7");
         assert_eq!(from("::ffff:10.0.0.1"), "203.0.113.7");
@@ -551,7 +559,7 @@ fn an_ipv4_address_written_as_ipv6_is_the_ipv4_address() {
 fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
     let grouped = |address: ClientAddress, peer| client(&address, peer, "x", &[]);
     let peer = "2001:db8:1234:5678:9abc:def0:1234:5678";
-    assert_eq!(grouped(of_peer(), peer), "2001:db8:1234:5678::");
+    assert_eq!(grouped(from_peer(), peer), "2001:db8:1234:5678::");
     for (bits, network) in [
         (128, peer),
         (65, "2001:db8:1234:5678:8000::"),
@@ -560,25 +568,28 @@ fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
         (1, "::"),
         (0, "::"),
     ] {
-        assert_eq!(grouped(of_peer().ipv6_prefix(bits).unwrap(), peer), network);
+        assert_eq!(
+            grouped(from_peer().ipv6_prefix(bits).unwrap(), peer),
+            network
+        );
         // Of the other family nothing changes.
         assert_eq!(
-            grouped(of_peer().ipv6_prefix(bits).unwrap(), "203.0.113.7"),
+            grouped(from_peer().ipv6_prefix(bits).unwrap(), "203.0.113.7"),
             "203.0.113.7"
         );
     }
     for (bits, network) in [(32, "203.0.113.7"), (24, "203.0.113.0"), (0, "0.0.0.0")] {
         assert_eq!(
-            grouped(of_peer().ipv4_prefix(bits).unwrap(), "203.0.113.7"),
+            grouped(from_peer().ipv4_prefix(bits).unwrap(), "203.0.113.7"),
             network
         );
         assert_eq!(
-            grouped(of_peer().ipv4_prefix(bits).unwrap(), peer),
+            grouped(from_peer().ipv4_prefix(bits).unwrap(), peer),
             "2001:db8:1234:5678::"
         );
     }
     // Grouping comes after trust: a proxy is known by its whole address.
-    let address = of_peer().x_forwarded_for(["2001:db8::1"]).unwrap();
+    let address = from_peer().x_forwarded_for(["2001:db8::1"]).unwrap();
     let from = |peer| client(&address, peer, "x-forwarded-for", &["203.0.113.7"]);
     assert_eq!(from("2001:db8::1"), "203.0.113.7");
     assert_eq!(from("2001:db8::2"), "2001:db8::");
@@ -587,7 +598,7 @@ fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
 #[test]
 fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
     let refused = |network: &str| {
-        of_peer()
+        from_peer()
             .x_forwarded_for([network])
             .unwrap_err()
             .to_string()
@@ -610,26 +621,26 @@ fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
         "found \"2001:db8::1/32\" as a trusted network, \
          expected no bits set beyond the prefix: 2001:db8::/32"
     );
-    let refused = of_peer()
+    let refused = from_peer()
         .forwarded(["10.0.0.0/8", "10.0.0.1/8"])
         .unwrap_err()
         .to_string();
     assert!(refused.contains("\"10.0.0.1/8\""), "{refused}");
     assert_eq!(
-        of_peer().ipv6_prefix(129).unwrap_err().to_string(),
+        from_peer().ipv6_prefix(129).unwrap_err().to_string(),
         "found \"129\" as an IPv6 prefix, expected at most 128 bits"
     );
     assert_eq!(
-        of_peer().ipv4_prefix(33).unwrap_err().to_string(),
+        from_peer().ipv4_prefix(33).unwrap_err().to_string(),
         "found \"33\" as an IPv4 prefix, expected at most 32 bits"
     );
     // Everybody, and nobody, may be trusted by whoever says so.
-    let all = of_peer().x_forwarded_for(["0.0.0.0/0", "::/0"]).unwrap();
+    let all = from_peer().x_forwarded_for(["0.0.0.0/0", "::/0"]).unwrap();
     assert_eq!(
         client(&all, "203.0.113.7", "x-forwarded-for", &["6.6.6.6"]),
         "6.6.6.6"
     );
-    let nobody = of_peer().x_forwarded_for([""; 0]).unwrap();
+    let nobody = from_peer().x_forwarded_for([""; 0]).unwrap();
     assert_eq!(
         client(&nobody, "10.0.0.1", "x-forwarded-for", &["6.6.6.6"]),
         "10.0.0.1"
@@ -639,7 +650,7 @@ fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
 #[should_panic(expected = "HeaderName::from_static with invalid bytes")]
 #[test]
 fn a_header_that_is_no_name_is_refused_when_it_is_set_up() {
-    _ = Header::from_static("X-Upper");
+    _ = HeaderKey::from_static("X-Upper");
 }
 
 proptest! {
@@ -674,9 +685,9 @@ proptest! {
         }
         request.extensions_mut().insert(SocketAddr::new(seen, 4711));
         let address = if is_forwarded {
-            of_peer().forwarded(PROXIES)
+            from_peer().forwarded(PROXIES)
         } else {
-            of_peer().x_forwarded_for(PROXIES)
+            from_peer().x_forwarded_for(PROXIES)
         };
         prop_assert_eq!(key(&address.unwrap().ipv6_prefix(128).unwrap(), &request), Some(own));
     }
@@ -698,7 +709,7 @@ fn client_address() -> impl Strategy<Value = IpAddr> {
 #[tokio::test]
 async fn the_limiter_can_be_asked_beside_the_layer() {
     let limiter = std::sync::Arc::new(RateLimiter::<String>::new(Quota::per_hour(2)));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, OnMissingKey::Allow);
     let service = Inner::default().behind(&layer);
     assert_eq!(service.send(request_of("alice")).await.status(), 200);
     assert!(limiter.allow("alice"));

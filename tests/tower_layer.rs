@@ -21,13 +21,14 @@ use common::http::{Inner, KEY, Limited, field, limiter, number, request, request
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tollgate::tower::{
-    Json, NoKey, RateLimit, RateLimitFuture, RateLimitLayer, RequestBody, Text, key,
+    JsonResponse, OnMissingKey, RateLimit, RateLimitFuture, RateLimitLayer, RequestBody,
+    TextResponse, key,
 };
 use tollgate::{Decision, Quota};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
 
-const REFUSED: NoKey = NoKey::Refuse(StatusCode::UNAUTHORIZED);
+const REFUSED: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
 
 #[tokio::test]
 async fn what_the_quota_allows_passes_and_the_rest_is_refused_unseen() {
@@ -68,7 +69,7 @@ async fn several_layers_may_share_a_limiter() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
     let plain = Inner::default().behind(&RateLimitLayer::new(limiter.clone(), KEY, REFUSED));
     let streaming =
-        Inner::default().behind(&RateLimitLayer::new(limiter, KEY, REFUSED).answer(Json));
+        Inner::default().behind(&RateLimitLayer::new(limiter, KEY, REFUSED).respond(JsonResponse));
     assert_eq!(plain.send(request_of("alice")).await.status(), 200);
     assert_eq!(streaming.send(request_of("alice")).await.status(), 200);
     assert_eq!(plain.send(request_of("alice")).await.status(), 429);
@@ -80,7 +81,7 @@ async fn several_layers_may_share_a_limiter() {
 async fn a_request_without_a_key_follows_the_rule() {
     let inner = Inner::default();
     let (passing, _clock) = limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(passing.clone(), KEY, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(passing.clone(), KEY, OnMissingKey::Allow);
     let service = inner.behind(&layer);
     for _ in 0..3 {
         let response = service.send(request("/")).await;
@@ -91,7 +92,7 @@ async fn a_request_without_a_key_follows_the_rule() {
 
     for status in [StatusCode::UNAUTHORIZED, StatusCode::BAD_REQUEST] {
         let (refusing, _clock) = limiter(Quota::per_minute(1));
-        let layer = RateLimitLayer::new(refusing.clone(), KEY, NoKey::Refuse(status));
+        let layer = RateLimitLayer::new(refusing.clone(), KEY, OnMissingKey::Reject(status));
         let response = inner.behind(&layer).send(request("/")).await;
         assert_eq!(response.status(), status);
         assert!(
@@ -108,7 +109,7 @@ async fn a_request_without_a_key_follows_the_rule() {
 
     let (others, _clock) = limiter(Quota::per_minute(1));
     let (strangers, clock) = limiter(Quota::per_minute(60).burst(2));
-    let layer = RateLimitLayer::new(others, KEY, NoKey::Share(strangers));
+    let layer = RateLimitLayer::new(others, KEY, OnMissingKey::Share(strangers));
     let service = inner.behind(&layer);
     assert_eq!(service.statuses(3, || request("/")).await, [200, 200, 429]);
     assert_eq!(service.send(request_of("alice")).await.status(), 200);
@@ -194,10 +195,10 @@ async fn the_inner_service_sees_the_decision_if_that_is_asked_for() {
         Ok::<_, Infallible>(Response::new(text))
     });
     let (limiter, _clock) = limiter([Quota::per_minute(10), Quota::per_hour(3)]);
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow);
     let response = layer.layer(seen).send(request_of("alice")).await;
     assert_eq!(response.body(), "none");
-    let showing = layer.show_decision().layer(seen);
+    let showing = layer.insert_decision().layer(seen);
     assert_eq!(showing.send(request_of("alice")).await.body(), "1");
     assert_eq!(showing.send(request("/")).await.body(), "none");
 }
@@ -279,7 +280,7 @@ impl Service<Request<String>> for Polled {
 #[tokio::test]
 async fn the_service_that_was_polled_is_the_one_that_is_called() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::LetThrough);
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow);
     let mut service = layer.layer(Polled::default());
     for request in [request_of("alice"), request("/"), request_of("alice")] {
         let response = service.ready().await.unwrap().call(request).await.unwrap();
@@ -410,8 +411,8 @@ async fn any_body_that_is_made_from_a_text_will_do() {
 async fn no_form_of_a_layer_shows_a_key() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let (shared, _clock) = crate::limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(limiter, KEY, NoKey::Share(shared))
-        .answer_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
+    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Share(shared))
+        .respond_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
     let inner =
         service_fn(|_: Request<String>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
     let service = layer.layer(inner);
@@ -431,7 +432,7 @@ async fn no_form_of_a_layer_shows_a_key() {
     assert!(malformed.contains("malformed"), "{malformed}");
     let shown = format!(
         "{:?} {layer:?}",
-        NoKey::Share(crate::limiter(Quota::per_minute(1)).0)
+        OnMissingKey::Share(crate::limiter(Quota::per_minute(1)).0)
     );
     for text in [denied, malformed, shown] {
         assert!(!text.contains("secret"), "{text}");
@@ -470,13 +471,13 @@ async fn an_answer_may_be_chosen_when_the_service_starts() {
         (true, "application/json"),
         (false, "text/plain; charset=utf-8"),
     ] {
-        let answer: Box<dyn tollgate::tower::Answer<String> + Send + Sync> = if is_json {
-            Box::new(Json)
+        let answer: Box<dyn tollgate::tower::RejectionResponse<String> + Send + Sync> = if is_json {
+            Box::new(JsonResponse)
         } else {
-            Box::new(Text)
+            Box::new(TextResponse)
         };
         let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let layer = RateLimitLayer::new(limiter, KEY, REFUSED).answer(answer);
+        let layer = RateLimitLayer::new(limiter, KEY, REFUSED).respond(answer);
         let refused = Inner::default().behind(&layer).send(request("/")).await;
         assert_eq!(field(refused.headers(), "content-type"), content_type);
     }
@@ -487,7 +488,8 @@ fn a_refusal_has_the_status_of_one() {
     for status in [100, 200, 304, 600] {
         let status = StatusCode::from_u16(status).unwrap();
         let (limiter, _clock) = limiter::<String, 1>(Quota::per_minute(1));
-        let layer = catch_unwind(|| RateLimitLayer::new(limiter, KEY, NoKey::Refuse(status)));
+        let layer =
+            catch_unwind(|| RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)));
         let panic = layer.unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
         let expected =
@@ -501,10 +503,10 @@ fn everything_crosses_threads() {
     fn crosses<T: Send + Sync + Unpin + 'static>() {}
     type Future =
         Pin<Box<dyn std::future::Future<Output = Result<Response<()>, ()>> + Send + Sync>>;
-    crosses::<RateLimitLayer<key::Header>>();
-    crosses::<RateLimitLayer<key::ClientAddress, 2, Json>>();
-    crosses::<RateLimit<Mutex<()>, key::Header, 2, Text>>();
+    crosses::<RateLimitLayer<key::HeaderKey>>();
+    crosses::<RateLimitLayer<key::ClientAddress, 2, JsonResponse>>();
+    crosses::<RateLimit<Mutex<()>, key::HeaderKey, 2, TextResponse>>();
     crosses::<RateLimitFuture<Future, String, String>>();
-    crosses::<NoKey<2>>();
+    crosses::<OnMissingKey<2>>();
     crosses::<tollgate::tower::InvalidSetting>();
 }

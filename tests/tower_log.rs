@@ -15,8 +15,8 @@ use std::{
 use common::http::{Inner, KEY, Limited, limiter, request_of};
 use http::StatusCode;
 use tollgate::Quota;
-use tollgate::tower::key::Header;
-use tollgate::tower::{Json, NoKey, RateLimitLayer};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{JsonResponse, OnMissingKey, RateLimitLayer};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
@@ -59,7 +59,7 @@ impl MakeWriter<'_> for Lines {
 }
 
 /// What is logged, at this level, of an allowed request, a denied one and one without a key.
-async fn logged(level: LevelFilter, layer: RateLimitLayer<Header, 1, Json>) -> String {
+async fn logged(level: LevelFilter, layer: RateLimitLayer<HeaderKey, 1, JsonResponse>) -> String {
     let lines = Lines::default();
     // This thread is the whole runtime of the test.
     let guard = lines.listen(level);
@@ -73,9 +73,10 @@ async fn logged(level: LevelFilter, layer: RateLimitLayer<Header, 1, Json>) -> S
     lines.text()
 }
 
-fn layer() -> RateLimitLayer<Header, 1, Json> {
+fn layer() -> RateLimitLayer<HeaderKey, 1, JsonResponse> {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    RateLimitLayer::new(limiter, KEY, NoKey::Refuse(StatusCode::UNAUTHORIZED)).answer(Json)
+    RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
+        .respond(JsonResponse)
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ fn what_is_displayed_takes_width_alignment_fill_and_precision() {
 fn what_the_layer_displays_takes_them_too() {
     use tollgate::tower::key::ClientAddress;
 
-    let refused = ClientAddress::of_peer(|_| None).ipv6_prefix(129);
+    let refused = ClientAddress::from_peer(|_| None).ipv6_prefix(129);
     assert_padded(&refused.unwrap_err());
 }
 
@@ -94,7 +94,7 @@ fn policies_that_are_equal_hash_alike() {
 fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (RateLimiter<u64, N>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(policy).clock(clock.clone());
-    (builder.sweep_by_hand().build(), clock)
+    (builder.manual_sweep().build(), clock)
 }
 
 /// Whether they are equal is what their texts say, and is the same both ways.

@@ -44,7 +44,7 @@ impl<const N: usize> From<Policy<N>> for AnyPolicy {
             limiter: Arc::new(move |clock| {
                 let limiter: RateLimiter<String, N> = RateLimiter::builder(policy)
                     .clock(clock)
-                    .sweep_by_hand()
+                    .manual_sweep()
                     .build();
                 Box::new(limiter)
             }),

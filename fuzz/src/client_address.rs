@@ -70,7 +70,7 @@ pub fn run(input: &Input) {
     }
 }
 
-/// Header lines, in the order in which they arrive.
+/// HeaderKey lines, in the order in which they arrive.
 type Lines = Vec<(Reads, HeaderValue)>;
 
 /// How addresses are found.
@@ -116,12 +116,12 @@ impl Setting {
     }
 
     fn key(&self) -> ClientAddress {
-        let peer = ClientAddress::of_peer(|request| request.extensions.get().copied());
+        let peer = ClientAddress::from_peer(|request| request.extensions.get().copied());
         let trusted = self.trusted.iter().map(Network::text);
         let key = match self.reads {
             Reads::XForwardedFor => peer.x_forwarded_for(trusted),
             Reads::Forwarded => peer.forwarded(trusted),
-            Reads::Other => peer.in_header(self.reads.name(), trusted),
+            Reads::Other => peer.from_header(self.reads.name(), trusted),
         };
         key.and_then(|key| key.ipv4_prefix(self.ipv4_prefix))
             .and_then(|key| key.ipv6_prefix(self.ipv6_prefix))

@@ -76,7 +76,7 @@ fn decide<const N: usize>(
     let mut allowed = true;
     for ((quota, bracket), part) in spent.iter_mut().zip(decision.quotas()) {
         let never = n > quota.burst_size();
-        assert_eq!(part.is_never(), never, "{n} units of {quota}");
+        assert_eq!(part.exceeds_burst(), never, "{n} units of {quota}");
         if never || part.retry_after().is_some() {
             allowed = false;
             assert!(

@@ -116,7 +116,7 @@ impl<const N: usize> Subject<N> {
 
         let binding = peek.quotas()[peek.binding()];
         assert_eq!(peek.limit(), binding.limit());
-        assert_eq!(peek.is_never(), binding.is_never());
+        assert_eq!(peek.exceeds_burst(), binding.exceeds_burst());
         assert_eq!(peek.retry_after(), binding.retry_after());
         assert!(!peek.is_allowed() || remaining == binding.remaining());
 
@@ -165,7 +165,7 @@ impl<const N: usize> Subject<N> {
 
 /// All that a decision says of each quota.
 fn numbers<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
-    let all = |part: QuotaDecision| (part.is_never(), part.retry_after(), held_by(&part));
+    let all = |part: QuotaDecision| (part.exceeds_burst(), part.retry_after(), held_by(&part));
     decision.quotas().map(all)
 }
 

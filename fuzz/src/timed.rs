@@ -34,7 +34,7 @@ impl<const N: usize> Timed<N> {
             .clock(clock.clone())
             .hasher(BuildHasherDefault::default())
             .shards(2)
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         Timed {
             limiter,

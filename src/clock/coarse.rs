@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, io, time::Duration};
 
-use super::{Clock, nanos, timer::Timer};
+use super::{Clock, monotonic::Timer, nanos};
 use crate::maintenance::{Next, Registration};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, thread_local};
 

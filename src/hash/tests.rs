@@ -257,8 +257,8 @@ const BOUND: u64 = 150;
 
 fn assert_spread(judgements: &[(String, Vec<[u64; 7]>)]) {
     for (name, of_seeds) in judgements {
-        for (seed, judgement) in of_seeds.iter().enumerate() {
-            for (measured, measure) in judgement.iter().zip(MEASURES) {
+        for (seed, evaluation) in of_seeds.iter().enumerate() {
+            for (measured, measure) in evaluation.iter().zip(MEASURES) {
                 let bound = if measure == MEASURES[6] { 0 } else { BOUND };
                 assert!(
                     *measured <= bound,
@@ -313,8 +313,8 @@ fn the_measures_find_the_weak_seeds_of_a_single_product() {
         for bits in 0..=48 {
             let multiples = (0..keys as u64).map(|i| i << bits);
             let hashes: Vec<u64> = multiples.map(|key| state.hash_one(key)).collect();
-            let judgement = judge(&hashes, fullest);
-            worst = std::array::from_fn(|measure| worst[measure].max(judgement[measure]));
+            let evaluation = judge(&hashes, fullest);
+            worst = std::array::from_fn(|measure| worst[measure].max(evaluation[measure]));
         }
     }
     assert!(

@@ -10,13 +10,13 @@ use std::{
 
 use super::{Core, RateLimiter, sweep::sweep_every};
 use crate::clock::{Clock, Timer};
+use crate::denied::DeniedCache;
 use crate::hash::RandomState;
 use crate::maintenance::Registration;
-use crate::memory::Refusals;
 use crate::policy::Policy;
+use crate::store::Table;
 use crate::sweep::Schedule;
 use crate::sync::Arc;
-use crate::table::Table;
 
 /// Chosen by measurement: see the table of shard counts in `benches/README.md`.
 const SHARDS: usize = 256;
@@ -124,7 +124,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
 
     /// Never sweeps by itself and needs no [thread](RateLimiter#threads): call
     /// [`RateLimiter::sweep`] now and then, or every key ever allowed stays in memory.
-    pub fn sweep_by_hand(mut self) -> Builder<K, N, S> {
+    pub fn manual_sweep(mut self) -> Builder<K, N, S> {
         self.schedule = Schedule::ByHand;
         self
     }
@@ -159,7 +159,7 @@ where
             policy: self.policy,
             timer: Timer::start(self.clock.unwrap_or_default()),
             table: Table::new(self.shards, self.hasher),
-            refusals: Refusals::new(),
+            denied: DeniedCache::new(),
         });
         let interval = self.schedule.interval(self.policy.fill_time());
         let sweeping = interval

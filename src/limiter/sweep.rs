@@ -113,7 +113,7 @@ mod tests {
         const KEYS: u64 = 50_000;
         let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_minute(60).burst(10))
             .clock(ManualClock::new())
-            .sweep_by_hand()
+            .manual_sweep()
             .build();
         let table = &limiter.core.table;
         let mut job = sweep_every(Arc::clone(&limiter.core), INTERVAL);

@@ -4,16 +4,16 @@ use std::{error, fmt};
 
 use crate::pad::pad;
 
-/// A setting that was refused when a layer, or what finds its key, was set up.
+/// A setting that was rejected when a layer, or what finds its key, was set up.
 ///
 /// The message names the value that was found and what was expected.
 ///
 /// ```
 /// use tollgate::tower::key::ClientAddress;
 ///
-/// let refused = ClientAddress::of_peer(|_| None).ipv6_prefix(129).unwrap_err();
+/// let rejected = ClientAddress::from_peer(|_| None).ipv6_prefix(129).unwrap_err();
 /// assert_eq!(
-///     refused.to_string(),
+///     rejected.to_string(),
 ///     "found \"129\" as an IPv6 prefix, expected at most 128 bits"
 /// );
 /// ```

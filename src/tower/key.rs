@@ -14,19 +14,19 @@ use crate::tower::head::Head;
 
 pub use address::ClientAddress;
 pub use combine::{And, Either, Or};
-pub use extension::Extension;
+pub use extension::ExtensionKey;
 pub use function::{FromFn, TryFromFn, from_fn, try_from_fn};
-pub use header::Header;
+pub use header::HeaderKey;
 pub use host::HostName;
 
 /// Finds what a request is limited by.
 ///
-/// The ready-made ones are [`Extension`], [`ClientAddress`], [`HostName`], [`Header`] and any
+/// The ready-made ones are [`ExtensionKey`], [`ClientAddress`], [`HostName`], [`HeaderKey`] and any
 /// closure, by [`from_fn`] or [`try_from_fn`]. They [combine](RequestKey::and).
 ///
 /// ```
 /// use std::{borrow::Cow, collections::HashMap};
-/// use tollgate::tower::{Head, key::{HostName, Keyless, RequestKey}};
+/// use tollgate::tower::{Head, key::{HostName, KeyError, RequestKey}};
 ///
 /// /// The tenants of this service, by their host names.
 /// struct Tenants(HashMap<&'static str, u32>);
@@ -34,10 +34,10 @@ pub use host::HostName;
 /// impl RequestKey for Tenants {
 ///     type Key = u32;
 ///
-///     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, u32>, Keyless> {
+///     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, u32>, KeyError> {
 ///         let host = HostName::new().key(request)?;
 ///         // A made-up host is rejected. It has no bucket.
-///         let tenant = self.0.get(&*host).ok_or(Keyless::Malformed)?;
+///         let tenant = self.0.get(&*host).ok_or(KeyError::Malformed)?;
 ///         Ok(Cow::Owned(*tenant))
 ///     }
 /// }
@@ -48,7 +48,7 @@ pub use host::HostName;
 /// let http2 = http::Request::get("https://acme.example.com/").body(()).unwrap();
 /// assert_eq!(*tenants.key(&Head::from(&http2)).unwrap(), 7);
 /// let made_up = http::Request::builder().header("host", "acme1.example.com").body(()).unwrap();
-/// assert_eq!(tenants.key(&Head::from(&made_up)), Err(Keyless::Malformed));
+/// assert_eq!(tenants.key(&Head::from(&made_up)), Err(KeyError::Malformed));
 /// ```
 pub trait RequestKey {
     /// What the limiter is asked with. It stores the owned form: `str` is stored as `String`, and
@@ -59,9 +59,9 @@ pub trait RequestKey {
     ///
     /// # Errors
     ///
-    /// Why it has none. A value that is sent but is no key is [`Keyless::Malformed`] or
-    /// [`Keyless::TooLong`], and never [`Keyless::Absent`], which may be let through.
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless>;
+    /// Why it has none. A value that is sent but is no key is [`KeyError::Malformed`] or
+    /// [`KeyError::TooLong`], and never [`KeyError::Missing`], which may be let through.
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, KeyError>;
 
     /// Limits by this and `other` together: each pair has a bucket of its own. A request that lacks
     /// one of them has no key.
@@ -72,14 +72,14 @@ pub trait RequestKey {
     /// alone. The second key is therefore one of a few values:
     ///
     /// ```
-    /// use tollgate::tower::{Head, key::{Extension, RequestKey, from_fn}};
+    /// use tollgate::tower::{Head, key::{ExtensionKey, RequestKey, from_fn}};
     ///
     /// #[derive(Clone, PartialEq, Eq, Hash, Debug)]
     /// struct User(u64);
     ///
     /// // Two buckets for each user: for reading, and for everything else.
     /// let is_reading = from_fn(|request| Some(request.method.is_safe()));
-    /// let key = Extension::<User>::new().and(is_reading);
+    /// let key = ExtensionKey::<User>::new().and(is_reading);
     ///
     /// let mut request = http::Request::get("/").body(()).unwrap();
     /// request.extensions_mut().insert(User(7));
@@ -100,21 +100,21 @@ pub trait RequestKey {
     /// # Caveats
     ///
     /// The first key must be verified, or a client that has exhausted the second sends a made-up
-    /// first one. [`Header`] is not verified. What an authentication layer leaves only for keys that
+    /// first one. [`HeaderKey`] is not verified. What an authentication layer leaves only for keys that
     /// it knows is:
     ///
     /// ```
     /// use std::net::{IpAddr, SocketAddr};
-    /// use tollgate::tower::{Head, key::{ClientAddress, Either, Extension, RequestKey}};
+    /// use tollgate::tower::{Head, key::{ClientAddress, Either, ExtensionKey, RequestKey}};
     ///
     /// /// The owner of an API key. Authentication lets requests with unknown keys pass without it.
     /// #[derive(Clone, PartialEq, Eq, Hash, Debug)]
     /// struct Owner(u64);
     ///
-    /// let address = ClientAddress::of_peer(|request| {
+    /// let address = ClientAddress::from_peer(|request| {
     ///     Some(request.extensions.get::<SocketAddr>()?.ip())
     /// });
-    /// let client = Extension::<Owner>::new().or(address);
+    /// let client = ExtensionKey::<Owner>::new().or(address);
     ///
     /// let mut request = http::Request::builder().header("x-api-key", "made up").body(()).unwrap();
     /// request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 7], 4711)));
@@ -135,17 +135,17 @@ pub trait RequestKey {
 /// Why a request has no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Keyless {
-    /// Nothing was sent that could be a key. [`NoKey`](super::NoKey) says what becomes of the
+pub enum KeyError {
+    /// Nothing was sent that could be a key. [`OnMissingKey`](super::OnMissingKey) says what becomes of the
     /// request.
     ///
     /// A client can choose to send nothing, unless a layer before this one sets the key.
-    Absent,
+    Missing,
     /// Something was sent that is no key. The request is rejected, whatever becomes of those
     /// without a key: a client must gain nothing if it spoils its own.
     Malformed,
     /// Something was sent that is longer than a key may be. The request is rejected as for
-    /// [`Malformed`](Keyless::Malformed).
+    /// [`Malformed`](KeyError::Malformed).
     TooLong {
         /// The longest key, in bytes.
         max_len: usize,
@@ -156,7 +156,7 @@ pub enum Keyless {
 impl<T: RequestKey + ?Sized> RequestKey for Box<T> {
     type Key = T::Key;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T::Key>, Keyless> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T::Key>, KeyError> {
         (**self).key(request)
     }
 }

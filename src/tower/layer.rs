@@ -8,15 +8,15 @@ use tower_layer::Layer;
 use crate::hash::RandomState;
 use crate::limiter::RateLimiter;
 use crate::sync::Arc;
-use crate::tower::answer::{AnswerWith, Text};
+use crate::tower::config::{Announced, Config, OnMissingKey};
 use crate::tower::drain::Limits;
 use crate::tower::error::InvalidSetting;
-use crate::tower::fields::IetfDraft;
 use crate::tower::head::Head;
+use crate::tower::headers::IetfDraft;
 use crate::tower::key::{RequestKey, Stored};
 use crate::tower::names;
-use crate::tower::refusal::Refusal;
-use crate::tower::rules::{Announced, NoKey, Rules};
+use crate::tower::rejection::Rejection;
+use crate::tower::response::{RespondWith, TextResponse};
 use crate::tower::service::RateLimit;
 
 /// Limits the requests to a service, by a key of each request.
@@ -25,7 +25,7 @@ use crate::tower::service::RateLimit;
 /// use std::sync::Arc;
 /// use axum::extract::MatchedPath;
 /// use http::StatusCode;
-/// use tollgate::tower::{NoKey, RateLimitLayer, key::Extension};
+/// use tollgate::tower::{OnMissingKey, RateLimitLayer, key::ExtensionKey};
 /// use tollgate::{Quota, RateLimiter};
 ///
 /// /// The owner of the API key, as authentication looked it up and left it in the extensions. (A
@@ -35,8 +35,8 @@ use crate::tower::service::RateLimit;
 ///
 /// let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100).burst(10)));
 /// // A request without an owner comes here only if the layers are in the wrong order.
-/// let no_key = NoKey::Refuse(StatusCode::INTERNAL_SERVER_ERROR);
-/// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
+/// let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
 ///     .exempt(|request| {
 ///         // The route that axum's router has matched, not the path as the client spelled it.
 ///         let route = request.extensions.get::<MatchedPath>();
@@ -47,16 +47,16 @@ use crate::tower::service::RateLimit;
 ///
 /// A request is decided on when the service is called, before its body is read. If it is allowed,
 /// the inner service gets it as it came, and its response goes out as it is, with the fields of the
-/// limit added. If it is refused, the inner service is not called. A unit is spent on a request
+/// limit added. If it is rejected, the inner service is not called. A unit is spent on a request
 /// that is allowed, whatever becomes of it.
 ///
 /// All services that a layer and its clones make share the limiter, and so may several layers.
 #[must_use = "a layer limits nothing until it is put around a service"]
-pub struct RateLimitLayer<K: RequestKey, const N: usize = 1, A = Text, S = RandomState> {
-    rules: Rules<K, N, A, S>,
+pub struct RateLimitLayer<K: RequestKey, const N: usize = 1, A = TextResponse, S = RandomState> {
+    config: Config<K, N, A, S>,
 }
 
-impl<K, const N: usize, S> RateLimitLayer<K, N, Text, S>
+impl<K, const N: usize, S> RateLimitLayer<K, N, TextResponse, S>
 where
     K: RequestKey,
     Stored<K>: 'static,
@@ -65,8 +65,8 @@ where
     /// A layer that asks `limiter` about the `key` of each request; `no_key` says what becomes of
     /// requests that have none.
     ///
-    /// Unless set otherwise, each request costs one unit, none is exempt, refusals are answered in
-    /// plain [`Text`], and responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+    /// Unless set otherwise, each request costs one unit, none is exempt, rejections are answered in
+    /// plain [`TextResponse`], and responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
     /// `X-RateLimit-Reset`: the [limit](crate::Decision::limit) and what
     /// [remains](crate::Decision::remaining) in units, and the whole seconds, rounded up, until
     /// every bucket [is full](crate::Decision::reset_after).
@@ -77,17 +77,17 @@ where
     pub fn new(
         limiter: Arc<RateLimiter<Stored<K>, N, S>>,
         key: K,
-        no_key: NoKey<N>,
-    ) -> RateLimitLayer<K, N, Text, S> {
+        no_key: OnMissingKey<N>,
+    ) -> RateLimitLayer<K, N, TextResponse, S> {
         RateLimitLayer {
-            rules: Rules {
+            config: Config {
                 keyed: Announced::new(limiter),
                 key: Arc::new(key),
                 no_key: no_key.into(),
                 exempt: None,
                 cost: None,
-                answer: Arc::new(Text),
-                shows_decision: false,
+                response: Arc::new(TextResponse),
+                inserts_decision: false,
                 drain: Some(Limits::DEFAULT),
                 #[cfg(feature = "tracing")]
                 logged_key: None,
@@ -114,7 +114,7 @@ where
     where
         F: Fn(&Head<'_>) -> bool + Send + Sync + 'static,
     {
-        self.rules.exempt = Some(match self.rules.exempt {
+        self.config.exempt = Some(match self.config.exempt {
             None => Arc::new(is_exempt),
             Some(before) => Arc::new(move |request| before(request) || is_exempt(request)),
         });
@@ -134,34 +134,34 @@ where
     where
         F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
     {
-        self.rules.cost = Some(Arc::new(cost));
+        self.config.cost = Some(Arc::new(cost));
         self
     }
 
-    /// Answers refusals with `answer`: [`Json`](super::Json), [`Problem`](super::Problem),
-    /// [`Grpc`](super::Grpc), or an [`Answer`](super::Answer) of your own.
-    pub fn answer<T>(self, answer: T) -> RateLimitLayer<K, N, T, S> {
-        let Rules {
+    /// Answers rejections with `answer`: [`JsonResponse`](super::JsonResponse), [`ProblemResponse`](super::ProblemResponse),
+    /// [`GrpcResponse`](super::GrpcResponse), or an [`RejectionResponse`](super::RejectionResponse) of your own.
+    pub fn respond<T>(self, response: T) -> RateLimitLayer<K, N, T, S> {
+        let Config {
             keyed,
             key,
             no_key,
             exempt,
             cost,
-            answer: _,
-            shows_decision,
+            response: _,
+            inserts_decision,
             drain,
             #[cfg(feature = "tracing")]
             logged_key,
-        } = self.rules;
+        } = self.config;
         RateLimitLayer {
-            rules: Rules {
+            config: Config {
                 keyed,
                 key,
                 no_key,
                 exempt,
                 cost,
-                answer: Arc::new(answer),
-                shows_decision,
+                response: Arc::new(response),
+                inserts_decision,
                 drain,
                 #[cfg(feature = "tracing")]
                 logged_key,
@@ -169,41 +169,41 @@ where
         }
     }
 
-    /// Answers refusals with what `answer` returns.
+    /// Answers rejections with what `answer` returns.
     ///
     /// ```
-    /// # use std::sync::Arc; use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # use std::sync::Arc; use tollgate::{Quota, RateLimiter, tower::{OnMissingKey, RateLimitLayer, key::ExtensionKey}};
     /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
-    /// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
-    ///     .answer_with(|refusal| {
-    ///         let mut response = http::Response::new(format!("slow down: {refusal}"));
-    ///         *response.status_mut() = refusal.status();
+    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
+    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+    ///     .respond_with(|rejection| {
+    ///         let mut response = http::Response::new(format!("slow down: {rejection}"));
+    ///         *response.status_mut() = rejection.status();
     ///         response
     ///     });
     /// # let _ = layer;
     /// ```
-    pub fn answer_with<F, B>(self, answer: F) -> RateLimitLayer<K, N, AnswerWith<F>, S>
+    pub fn respond_with<F, B>(self, respond: F) -> RateLimitLayer<K, N, RespondWith<F>, S>
     where
-        F: Fn(&Refusal<'_, N>) -> Response<B>,
+        F: Fn(&Rejection<'_, N>) -> Response<B>,
     {
-        self.answer(AnswerWith(answer))
+        self.respond(RespondWith(respond))
     }
 
     /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
     pub fn without_x_ratelimit(mut self) -> RateLimitLayer<K, N, A, S> {
-        self.rules.set_fields(|fields| fields.x_ratelimit = false);
+        self.config.set_fields(|fields| fields.x_ratelimit = false);
         self
     }
 
     /// Adds the fields `RateLimit-Policy` and `RateLimit` as this `draft` has them.
     pub fn ietf_fields(mut self, draft: IetfDraft) -> RateLimitLayer<K, N, A, S> {
-        self.rules.set_fields(|fields| fields.set_ietf(draft));
+        self.config.set_fields(|fields| fields.set_ietf(draft));
         self
     }
 
     /// Names the quotas of the policy, in its order, for the IETF's fields and
-    /// [`Problem`](super::Problem): those of [`NoKey::Share`]'s limiter too.
+    /// [`ProblemResponse`](super::ProblemResponse): those of [`OnMissingKey::Share`]'s limiter too.
     ///
     /// If not said, each is named after its period: `minute`, `7 days`; quotas of equal periods
     /// after all that they are: `100/minute burst 10`.
@@ -216,15 +216,15 @@ where
         quotas: [T; N],
     ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
         let names = names::chosen(quotas.map(Into::into))?;
-        self.rules
+        self.config
             .set_fields(|fields| fields.set_names(names.clone()));
         Ok(self)
     }
 
     /// Leaves the [`Decision`](crate::Decision) that allowed a request in its extensions, where the
     /// inner service finds it.
-    pub fn show_decision(mut self) -> RateLimitLayer<K, N, A, S> {
-        self.rules.shows_decision = true;
+    pub fn insert_decision(mut self) -> RateLimitLayer<K, N, A, S> {
+        self.config.inserts_decision = true;
         self
     }
 
@@ -246,11 +246,11 @@ where
     /// # Examples
     ///
     /// ```
-    /// # use std::{sync::Arc, time::Duration}; use tollgate::{Quota, RateLimiter, tower::{NoKey, RateLimitLayer, key::Extension}};
+    /// # use std::{sync::Arc, time::Duration}; use tollgate::{Quota, RateLimiter, tower::{OnMissingKey, RateLimitLayer, key::ExtensionKey}};
     /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
+    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
     /// // Uploads of up to 100 MB come through the proxy.
-    /// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
+    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
     ///     .drain(100_000_000, Duration::from_secs(30))?;
     /// assert!(layer.drain(0, Duration::from_secs(30)).is_err());
     /// # Ok::<_, tollgate::tower::InvalidSetting>(())
@@ -260,7 +260,7 @@ where
         max_bytes: u64,
         max_time: Duration,
     ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
-        self.rules.drain = Some(Limits::new(max_bytes, max_time)?);
+        self.config.drain = Some(Limits::new(max_bytes, max_time)?);
         Ok(self)
     }
 
@@ -269,18 +269,18 @@ where
     /// For a service that reads bodies in an outer layer, a server that reads what a service has
     /// left, or a client that limits its own requests.
     pub fn without_draining(mut self) -> RateLimitLayer<K, N, A, S> {
-        self.rules.drain = None;
+        self.config.drain = None;
         self
     }
 
-    /// Logs the key of each request that is refused, in its `Debug` form. Without this, no key is
+    /// Logs the key of each request that is rejected, in its `Debug` form. Without this, no key is
     /// logged: keys are often secrets, or names of people.
     #[cfg(feature = "tracing")]
     pub fn log_keys(mut self) -> RateLimitLayer<K, N, A, S>
     where
         K::Key: fmt::Debug,
     {
-        self.rules.logged_key = Some(|key| format!("{key:?}"));
+        self.config.logged_key = Some(|key| format!("{key:?}"));
         self
     }
 }
@@ -289,20 +289,20 @@ impl<T, K: RequestKey, const N: usize, A, S> Layer<T> for RateLimitLayer<K, N, A
     type Service = RateLimit<T, K, N, A, S>;
 
     fn layer(&self, inner: T) -> RateLimit<T, K, N, A, S> {
-        RateLimit::new(inner, Arc::new(self.rules.clone()))
+        RateLimit::new(inner, Arc::new(self.config.clone()))
     }
 }
 
 impl<K: RequestKey, const N: usize, A, S> Clone for RateLimitLayer<K, N, A, S> {
     fn clone(&self) -> RateLimitLayer<K, N, A, S> {
         RateLimitLayer {
-            rules: self.rules.clone(),
+            config: self.config.clone(),
         }
     }
 }
 
 impl<K: RequestKey, const N: usize, A, S> fmt::Debug for RateLimitLayer<K, N, A, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RateLimitLayer").field(&self.rules).finish()
+        f.debug_tuple("RateLimitLayer").field(&self.config).finish()
     }
 }

@@ -61,19 +61,20 @@ pub(super) fn of_policy<const N: usize>(policy: &Policy<N>) -> Names<N> {
 
 /// The names that a user chose.
 pub(super) fn chosen<const N: usize>(names: [String; N]) -> Result<Names<N>, InvalidSetting> {
-    let refused = |name: &str, expected| InvalidSetting::new(name, "the name of a quota", expected);
+    let rejected =
+        |name: &str, expected| InvalidSetting::new(name, "the name of a quota", expected);
     let mut chosen = Vec::with_capacity(N);
     for name in names {
         let name = Name::new(name)
-            .map_err(|name| refused(&name, "one or more characters of printable ASCII"))?;
+            .map_err(|name| rejected(&name, "one or more characters of printable ASCII"))?;
         if chosen.contains(&name) {
             let expected = "a name that no other quota of the policy has";
-            return Err(refused(name.as_str(), expected));
+            return Err(rejected(name.as_str(), expected));
         }
         chosen.push(name);
     }
-    // As many as there were, so this cannot be refused.
+    // As many as there were, so this cannot be rejected.
     chosen
         .try_into()
-        .map_err(|_| refused("", "a name for each quota"))
+        .map_err(|_| rejected("", "a name for each quota"))
 }

@@ -14,26 +14,26 @@ use tower_service::Service;
 
 use crate::hash::RandomState;
 use crate::sync::Arc;
-use crate::tower::answer::{Answer, Text};
 use crate::tower::body::RequestBody;
+use crate::tower::config::{Config, Verdict};
 use crate::tower::drain::{Connection, Drain, Plan, has_option};
-use crate::tower::fields::Written;
 use crate::tower::head::Head;
+use crate::tower::headers::Written;
 use crate::tower::key::{RequestKey, Stored};
-use crate::tower::rules::{Rules, Verdict};
+use crate::tower::response::{RejectionResponse, TextResponse};
 
 /// A service whose requests are limited; made by [`RateLimitLayer`](super::RateLimitLayer).
 ///
 /// It is ready when the inner service is, and fails as that fails. Clones share the limiter.
 #[must_use = "a service does nothing until it is called"]
-pub struct RateLimit<T, K: RequestKey, const N: usize = 1, A = Text, S = RandomState> {
+pub struct RateLimit<T, K: RequestKey, const N: usize = 1, A = TextResponse, S = RandomState> {
     inner: T,
-    rules: Arc<Rules<K, N, A, S>>,
+    config: Arc<Config<K, N, A, S>>,
 }
 
 impl<T, K: RequestKey, const N: usize, A, S> RateLimit<T, K, N, A, S> {
-    pub(super) fn new(inner: T, rules: Arc<Rules<K, N, A, S>>) -> RateLimit<T, K, N, A, S> {
-        RateLimit { inner, rules }
+    pub(super) fn new(inner: T, config: Arc<Config<K, N, A, S>>) -> RateLimit<T, K, N, A, S> {
+        RateLimit { inner, config }
     }
 }
 
@@ -42,7 +42,7 @@ where
     T: Service<Request<I>, Response = Response<O>>,
     K: RequestKey,
     Stored<K>: 'static,
-    A: Answer<O, N>,
+    A: RejectionResponse<O, N>,
     S: BuildHasher + Clone,
     I: RequestBody,
 {
@@ -55,14 +55,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<I>) -> Self::Future {
-        let rules = &*self.rules;
-        let step = match rules.verdict(&Head::from(&request)) {
+        let config = &*self.config;
+        let step = match config.verdict(&Head::from(&request)) {
             Verdict::Unlimited => Step::Passed {
                 future: self.inner.call(request),
                 fields: None,
             },
             Verdict::Allowed(decision, fields) => {
-                if rules.shows_decision {
+                if config.inserts_decision {
                     request.extensions_mut().insert(decision);
                 }
                 Step::Passed {
@@ -70,9 +70,9 @@ where
                     fields: Some(fields),
                 }
             }
-            Verdict::Refused(mut response) => {
+            Verdict::Rejected(mut response) => {
                 let mut drain = None;
-                if let Some(limits) = rules.drain {
+                if let Some(limits) = config.drain {
                     match limits.plan(&request) {
                         Plan::Read(time, if_unread) => {
                             let body = request.into_body();
@@ -174,7 +174,7 @@ impl<T: Clone, K: RequestKey, const N: usize, A, S> Clone for RateLimit<T, K, N,
     fn clone(&self) -> RateLimit<T, K, N, A, S> {
         RateLimit {
             inner: self.inner.clone(),
-            rules: Arc::clone(&self.rules),
+            config: Arc::clone(&self.config),
         }
     }
 }
@@ -183,7 +183,7 @@ impl<T: fmt::Debug, K: RequestKey, const N: usize, A, S> fmt::Debug for RateLimi
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimit")
             .field("inner", &self.inner)
-            .field("rules", &self.rules)
+            .field("config", &self.config)
             .finish()
     }
 }

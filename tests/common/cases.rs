@@ -48,7 +48,7 @@ where
     let limiter = RateLimiter::builder(policy)
         .clock(time.clock.clone())
         .shards(2)
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     (limiter, time)
 }

@@ -10,13 +10,13 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response, StatusCode};
-use tollgate::tower::key::{Header, RequestKey};
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::{HeaderKey, RequestKey};
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tollgate::{ManualClock, Policy, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
 
 /// The header that requests are limited by in most tests.
-pub const KEY: Header = Header::from_static("x-api-key");
+pub const KEY: HeaderKey = HeaderKey::from_static("x-api-key");
 
 /// A limiter that forgets only when it is told to, and its clock.
 pub fn limiter<K, const N: usize>(
@@ -28,7 +28,7 @@ where
     let clock = ManualClock::new();
     let limiter = RateLimiter::builder(policy)
         .clock(clock.clone())
-        .sweep_by_hand()
+        .manual_sweep()
         .build();
     (Arc::new(limiter), clock)
 }
@@ -45,7 +45,7 @@ pub fn request_of(key: &str) -> Request<String> {
 }
 
 /// How many of these requests pass a limit of one request an hour for each key.
-pub async fn passed<K>(key: K, no_key: NoKey, requests: Vec<Request<()>>) -> usize
+pub async fn passed<K>(key: K, no_key: OnMissingKey, requests: Vec<Request<()>>) -> usize
 where
     K: RequestKey<Key: ToOwned<Owned: Send + Sync + 'static>> + Send + Sync + 'static,
 {

@@ -22,7 +22,7 @@ pub struct Answer {
 pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
     Answer {
         allowed: decision.is_allowed(),
-        never: decision.is_never(),
+        never: decision.exceeds_burst(),
         remaining: decision.remaining(),
         retry_after: decision.retry_after(),
         reset_after: decision.reset_after(),

@@ -40,5 +40,5 @@ fn a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile() {
 fn limiter(burst: u64) -> (Arc<RateLimiter<u8>>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(quota(burst)).clock(clock.clone());
-    (Arc::new(builder.sweep_by_hand().build()), clock)
+    (Arc::new(builder.manual_sweep().build()), clock)
 }

@@ -6,7 +6,7 @@ use http::{HeaderName, header};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::forwarded::Syntax;
-use super::{Keyless, RequestKey};
+use super::{KeyError, RequestKey};
 use crate::sync::Arc;
 use crate::tower::error::InvalidSetting;
 use crate::tower::head::Head;
@@ -21,7 +21,7 @@ use crate::tower::head::Head;
 /// use std::net::{IpAddr, SocketAddr};
 /// use tollgate::tower::{Head, key::{ClientAddress, RequestKey}};
 ///
-/// let address = ClientAddress::of_peer(|request| {
+/// let address = ClientAddress::from_peer(|request| {
 ///     Some(request.extensions.get::<SocketAddr>()?.ip())
 /// })
 /// .x_forwarded_for(["10.0.0.1"])?; // the proxy, and none of its neighbours
@@ -59,7 +59,7 @@ impl ClientAddress {
     /// A request for which `find` returns `None` has no key. Do not let those through: a service
     /// that leaves no address would have no limit.
     #[must_use]
-    pub fn of_peer<F>(find: F) -> ClientAddress
+    pub fn from_peer<F>(find: F) -> ClientAddress
     where
         F: Fn(&Head<'_>) -> Option<IpAddr> + Send + Sync + 'static,
     {
@@ -84,7 +84,7 @@ impl ClientAddress {
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
-        self.in_header(HeaderName::from_static("x-forwarded-for"), trusted)
+        self.from_header(HeaderName::from_static("x-forwarded-for"), trusted)
     }
 
     /// As [`x_forwarded_for`](ClientAddress::x_forwarded_for), in another header of one address or
@@ -93,7 +93,7 @@ impl ClientAddress {
     /// # Errors
     ///
     /// As [`x_forwarded_for`](ClientAddress::x_forwarded_for).
-    pub fn in_header<I>(
+    pub fn from_header<I>(
         self,
         header: HeaderName,
         trusted: I,
@@ -167,8 +167,10 @@ impl ClientAddress {
 impl RequestKey for ClientAddress {
     type Key = IpAddr;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, IpAddr>, Keyless> {
-        let peer = (self.peer)(request).ok_or(Keyless::Absent)?.to_canonical();
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, IpAddr>, KeyError> {
+        let peer = (self.peer)(request)
+            .ok_or(KeyError::Missing)?
+            .to_canonical();
         let client = match &self.reports {
             Some(reports) => reports.client(request, peer),
             None => peer,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Keyless, RequestKey, Stored};
+use super::{KeyError, RequestKey, Stored};
 use crate::tower::head::Head;
 
 /// Made by [`RequestKey::and`].
@@ -25,11 +25,11 @@ where
 {
     type Key = (Stored<A>, Stored<B>);
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, KeyError> {
         let (first, second) = match (self.first.key(request), self.second.key(request)) {
             (Ok(first), Ok(second)) => (first.into_owned(), second.into_owned()),
             // What was spoilt counts for more than what is absent, which may be let through.
-            (Err(Keyless::Absent), Err(why)) | (Err(why), _) | (Ok(_), Err(why)) => {
+            (Err(KeyError::Missing), Err(why)) | (Err(why), _) | (Ok(_), Err(why)) => {
                 return Err(why);
             }
         };
@@ -66,10 +66,10 @@ where
 {
     type Key = Either<Stored<A>, Stored<B>>;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, Keyless> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, KeyError> {
         let key = match self.first.key(request) {
             Ok(first) => Either::First(first.into_owned()),
-            Err(Keyless::Absent) => Either::Second(self.second.key(request)?.into_owned()),
+            Err(KeyError::Missing) => Either::Second(self.second.key(request)?.into_owned()),
             Err(why) => return Err(why),
         };
         Ok(Cow::Owned(key))

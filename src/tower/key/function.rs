@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, hash::Hash};
 
-use super::{Keyless, RequestKey};
+use super::{KeyError, RequestKey};
 use crate::tower::head::Head;
 
 /// Limits by what `find` returns. If it returns `None`, the key is absent.
@@ -43,7 +43,7 @@ where
 ///
 /// ```
 /// use std::{collections::HashMap, net::{IpAddr, SocketAddr}};
-/// use tollgate::tower::{Head, key::{ClientAddress, Header, Keyless, RequestKey, try_from_fn}};
+/// use tollgate::tower::{Head, key::{ClientAddress, HeaderKey, KeyError, RequestKey, try_from_fn}};
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 /// enum Client {
@@ -52,14 +52,14 @@ where
 /// }
 ///
 /// let owners = HashMap::from([("key-of-alice", "alice"), ("second-key-of-alice", "alice")]);
-/// let api_key = Header::from_static("x-api-key");
-/// let address = ClientAddress::of_peer(|request| {
+/// let api_key = HeaderKey::from_static("x-api-key");
+/// let address = ClientAddress::from_peer(|request| {
 ///     Some(request.extensions.get::<SocketAddr>()?.ip())
 /// });
 /// let client = try_from_fn(move |request| {
 ///     let owner = match api_key.key(request) {
 ///         Ok(sent) => owners.get(&*sent),
-///         Err(Keyless::Absent) => None,
+///         Err(KeyError::Missing) => None,
 ///         Err(why) => return Err(why),
 ///     };
 ///     match owner {
@@ -75,7 +75,7 @@ where
 /// ```
 pub const fn try_from_fn<F, T>(find: F) -> TryFromFn<F>
 where
-    F: Fn(&Head<'_>) -> Result<T, Keyless>,
+    F: Fn(&Head<'_>) -> Result<T, KeyError>,
     T: Hash + Eq + Clone,
 {
     TryFromFn(find)
@@ -87,12 +87,12 @@ pub struct TryFromFn<F>(F);
 
 impl<F, T> RequestKey for TryFromFn<F>
 where
-    F: Fn(&Head<'_>) -> Result<T, Keyless>,
+    F: Fn(&Head<'_>) -> Result<T, KeyError>,
     T: Hash + Eq + Clone + 'static,
 {
     type Key = T;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, Keyless> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, KeyError> {
         (self.0)(request).map(Cow::Owned)
     }
 }
@@ -114,8 +114,8 @@ where
 {
     type Key = T;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, Keyless> {
-        (self.0)(request).map(Cow::Owned).ok_or(Keyless::Absent)
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T>, KeyError> {
+        (self.0)(request).map(Cow::Owned).ok_or(KeyError::Missing)
     }
 }
 

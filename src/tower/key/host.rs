@@ -7,7 +7,7 @@ use std::{
 
 use http::header;
 
-use super::{Keyless, RequestKey};
+use super::{KeyError, RequestKey};
 use crate::tower::head::Head;
 
 /// Limits by the name of the host that a request is sent to, in one spelling.
@@ -23,7 +23,7 @@ use crate::tower::head::Head;
 ///   character but ASCII letters, digits, `-`, `_` and `.`;
 /// - it is empty.
 ///
-/// A name of more than 253 bytes, the longest of DNS, is [too long](Keyless::TooLong).
+/// A name of more than 253 bytes, the longest of DNS, is [too long](KeyError::TooLong).
 ///
 /// # Caveats
 ///
@@ -31,7 +31,7 @@ use crate::tower::head::Head;
 /// that the service serves, and reject all others: see the example of [`RequestKey`].
 ///
 /// A client can leave the host out in HTTP/1, where the key is then absent. Under
-/// [`NoKey::LetThrough`](crate::tower::NoKey) it has no limit: refuse it with 400.
+/// [`OnMissingKey::Allow`](crate::tower::OnMissingKey) it has no limit: refuse it with 400.
 ///
 /// A proxy may send another host than its client did: nginx sends the name of the upstream by
 /// default. All hosts are then one key, unless the proxy passes the host on (`proxy_set_header Host
@@ -43,7 +43,7 @@ use crate::tower::head::Head;
 /// # Examples
 ///
 /// ```
-/// use tollgate::tower::{Head, key::{HostName, Keyless, RequestKey}};
+/// use tollgate::tower::{Head, key::{HostName, KeyError, RequestKey}};
 ///
 /// let host = HostName::new();
 /// for target in ["https://acme.example.com/", "https://ACME.example.com.:443/"] {
@@ -51,7 +51,7 @@ use crate::tower::head::Head;
 ///     assert_eq!(host.key(&Head::from(&request)).unwrap(), "acme.example.com");
 /// }
 /// let request = http::Request::get("/").header("host", "me@acme.example.com").body(()).unwrap();
-/// assert_eq!(host.key(&Head::from(&request)), Err(Keyless::Malformed));
+/// assert_eq!(host.key(&Head::from(&request)), Err(KeyError::Malformed));
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostName(());
@@ -70,35 +70,35 @@ impl HostName {
 impl RequestKey for HostName {
     type Key = str;
 
-    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, str>, Keyless> {
+    fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, str>, KeyError> {
         let mut lines = request.headers.get_all(header::HOST).iter();
         let line = lines.next();
         if lines.next().is_some() {
-            return Err(Keyless::Malformed);
+            return Err(KeyError::Malformed);
         }
         let line = line.map(|line| normalised(line.as_bytes())).transpose()?;
         let target = request.uri.authority();
         let target = target.map(|target| normalised(target.as_str().as_bytes()));
         match (target.transpose()?, line) {
             // The service behind might go by either.
-            (Some(target), Some(line)) if target != line => Err(Keyless::Malformed),
+            (Some(target), Some(line)) if target != line => Err(KeyError::Malformed),
             (Some(host), _) | (None, Some(host)) => Ok(host),
-            (None, None) => Err(Keyless::Absent),
+            (None, None) => Err(KeyError::Missing),
         }
     }
 }
 
 /// Returns the one spelling of a host that may have a port. It is copied only if it changes.
-fn normalised(text: &[u8]) -> Result<Cow<'_, str>, Keyless> {
-    let text = std::str::from_utf8(text).map_err(|_| Keyless::Malformed)?;
+fn normalised(text: &[u8]) -> Result<Cow<'_, str>, KeyError> {
+    let text = std::str::from_utf8(text).map_err(|_| KeyError::Malformed)?;
     // HTTP/1 servers cut these off, and those of HTTP/2 need not.
     let text = text.trim_matches([' ', '\t']);
     if let Some(rest) = text.strip_prefix('[') {
-        let (address, port) = rest.split_once(']').ok_or(Keyless::Malformed)?;
+        let (address, port) = rest.split_once(']').ok_or(KeyError::Malformed)?;
         let address = address.parse::<Ipv6Addr>();
-        let address = address.map_err(|_| Keyless::Malformed)?.to_canonical();
+        let address = address.map_err(|_| KeyError::Malformed)?.to_canonical();
         if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
-            return Err(Keyless::Malformed);
+            return Err(KeyError::Malformed);
         }
         return Ok(Cow::Owned(match address {
             IpAddr::V4(ipv4) => ipv4.to_string(),
@@ -108,10 +108,10 @@ fn normalised(text: &[u8]) -> Result<Cow<'_, str>, Keyless> {
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.len() > MAX_LEN {
-        return Err(Keyless::TooLong { max_len: MAX_LEN });
+        return Err(KeyError::TooLong { max_len: MAX_LEN });
     }
     if !is_port(port) || !name.split('.').all(is_label) {
-        return Err(Keyless::Malformed);
+        return Err(KeyError::Malformed);
     }
     Ok(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())

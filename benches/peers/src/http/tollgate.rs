@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::extract::ConnectInfo;
 use http::{HeaderName, StatusCode};
 use tollgate::RateLimiter;
-use tollgate::tower::key::{ClientAddress, Header};
-use tollgate::tower::{NoKey, RateLimitLayer};
+use tollgate::tower::key::{ClientAddress, HeaderKey};
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tower::Layer;
 
 use super::{API_KEY, Limited, Quota, Rival, service};
@@ -17,19 +17,21 @@ impl Rival for Tollgate {
     const NAME: &'static str = "tollgate";
 
     fn by_header(quota: Quota) -> impl Limited {
-        let key = Header::from(HeaderName::from_static(API_KEY));
+        let key = HeaderKey::from(HeaderName::from_static(API_KEY));
         let limiter = Arc::new(RateLimiter::new(own(quota)));
-        RateLimitLayer::new(limiter, key, NoKey::Refuse(StatusCode::UNAUTHORIZED)).layer(service())
+        RateLimitLayer::new(limiter, key, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
+            .layer(service())
     }
 
     fn by_address(quota: Quota) -> impl Limited {
-        let key = ClientAddress::of_peer(|request| {
+        let key = ClientAddress::from_peer(|request| {
             let peer = request.extensions.get::<ConnectInfo<SocketAddr>>()?;
             Some(peer.0.ip())
         });
         let key = key.x_forwarded_for(["10.0.0.0/24"]).expect("a network");
         let limiter = Arc::new(RateLimiter::new(own(quota)));
-        RateLimitLayer::new(limiter, key, NoKey::Refuse(StatusCode::UNAUTHORIZED)).layer(service())
+        RateLimitLayer::new(limiter, key, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
+            .layer(service())
     }
 }
 

@@ -14,7 +14,7 @@ impl<K: Key, const N: usize> Rival<K, N> for Tollgate<K, N> {
 
     fn new(quotas: [Quota; N]) -> Self {
         let builder = RateLimiter::builder(quotas.map(own));
-        Tollgate(builder.sweep_by_hand().build())
+        Tollgate(builder.manual_sweep().build())
     }
 
     #[inline]

@@ -10,7 +10,7 @@
 //! the policy finds from them that a unit is lacking; and what it computes from them then is what
 //! it would compute from the table's. No time needs to be kept beside the words.
 //!
-//! **What else can change them raises the [epoch](Refusals::epoch)**, while it holds the key's
+//! **What else can change them raises the [epoch](DeniedCache::epoch)**, while it holds the key's
 //! shard exclusively: to forget the key. (So must whatever may ever give units back, or change the
 //! policy.) A memory holds as long as the epoch is the one that was read *before* the table was
 //! asked. Say a thread has read epoch e, then held the shard, and remembers what it saw there; and
@@ -37,7 +37,7 @@
 //!
 //! **Keys are compared whole.** A stranger does not pay for having the same hash.
 //!
-//! The models are `src/tests/models/memory.rs`.
+//! The models are `src/tests/models/denied.rs`.
 
 mod cache;
 
@@ -48,14 +48,14 @@ use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
 
 /// The longest key that is remembered, in bytes, as a copy is kept. What a key owns on the heap
 /// cannot be counted: a `str` is, and a `String` asked for as such is not.
-const LONGEST: usize = 128;
+const MAX_KEY_BYTES: usize = 128;
 
 /// How many limiters a thread has memories of, at the most. One that finds its place taken by
 /// another asks the table.
-const HOMES: usize = 64;
+const MAX_LIMITERS: usize = 64;
 
 /// The epoch of a limiter that is no more.
-const GONE: u64 = u64::MAX;
+const DEAD: u64 = u64::MAX;
 
 /// The epoch of a limiter's memories, which every check reads: alone on its cache lines too.
 #[repr(align(128))]
@@ -70,7 +70,7 @@ impl Deref for Epoch {
 }
 
 /// What one limiter has to do with it: its name among all, and the epoch of its memories.
-pub(crate) struct Refusals<K, const N: usize> {
+pub(crate) struct DeniedCache<K, const N: usize> {
     limiter: u64,
     /// Apart from what is written more often, and shared with the memories, which may outlive it.
     epoch: Arc<Epoch>,
@@ -82,34 +82,34 @@ thread_local! {
         clippy::missing_const_for_thread_local,
         reason = "the model checker's macro takes no const block"
     )]
-    static MEMORIES: RefCell<Homes> = RefCell::new([const { None }; HOMES]);
+    static CACHES: RefCell<ThreadCaches> = RefCell::new([const { None }; MAX_LIMITERS]);
 }
 
-/// A limiter's is at its number modulo `HOMES`. Numbers are handed out one after the other, so no
+/// A limiter's is at its number modulo `MAX_LIMITERS`. Numbers are handed out one after the other, so no
 /// two limiters meet before there have been so many.
-type Homes = [Option<Box<Home>>; HOMES];
+type ThreadCaches = [Option<Box<LimiterCache>>; MAX_LIMITERS];
 
 /// A thread's memory of one limiter. Written at each check, and so alone on its cache lines (which
 /// some processors fetch by twos): else threads might wait for each other over what is no one's.
 #[repr(align(128))]
-struct Home {
+struct LimiterCache {
     limiter: u64,
     epoch: Arc<Epoch>,
     cache: Cache,
 }
 
-/// What [`Refusals::recall`] comes back with.
-pub(crate) enum Recalled<R> {
+/// What [`DeniedCache::lookup`] comes back with.
+pub(crate) enum Lookup<R> {
     /// What was made of the words.
-    Judged(R),
-    /// No words to go by. If it is `wanting`, those that the table has are to be remembered, should
+    Hit(R),
+    /// No words to go by. If it is `should_insert`, those that the table has are to be remembered, should
     /// they lack a unit.
-    Nothing { wanting: bool },
+    Miss { should_insert: bool },
 }
 
-impl<K: 'static, const N: usize> Refusals<K, N> {
-    pub(crate) fn new() -> Refusals<K, N> {
-        Refusals {
+impl<K: 'static, const N: usize> DeniedCache<K, N> {
+    pub(crate) fn new() -> DeniedCache<K, N> {
+        DeniedCache {
             limiter: unique(),
             epoch: Arc::new(Epoch(AtomicU64::new(0))),
             key: PhantomData,
@@ -123,60 +123,70 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     }
 
     /// Ends all memories. The caller holds the shard of the key that it changes.
-    pub(crate) fn end(&self) {
+    pub(crate) fn invalidate(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What `judge` makes of the words that this thread remembers of a key. He is to read the
     /// clock, and to answer `None` if they lack no unit any more.
     #[inline]
-    pub(crate) fn recall<Q, R>(
+    pub(crate) fn lookup<Q, R>(
         &self,
         hash: u64,
         key: &Q,
         judge: impl FnOnce(&[u64; N]) -> Option<R>,
-    ) -> Recalled<R>
+    ) -> Lookup<R>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let recalled = at_homes(|homes| {
+        let recalled = with_caches(|homes| {
             let Some(cache) = self.cache(homes) else {
-                return Recalled::Nothing { wanting: true };
+                return Lookup::Miss {
+                    should_insert: true,
+                };
             };
-            if !cache.wants_a_look() {
-                return Recalled::Nothing { wanting: false };
+            if !cache.should_probe() {
+                return Lookup::Miss {
+                    should_insert: false,
+                };
             }
             let epoch = cache.epoch;
             let Some(hit) = cache.find::<K, Q, N>(hash, key) else {
-                let wanting = cache.wants_a_newcomer();
-                return Recalled::Nothing { wanting };
+                let should_insert = cache.should_insert_new();
+                return Lookup::Miss { should_insert };
             };
             match judge(hit.words) {
-                Some(judgement) if self.epoch() == epoch => Recalled::Judged(judgement),
-                Some(_) => Recalled::Nothing { wanting: true },
+                Some(evaluation) if self.epoch() == epoch => Lookup::Hit(evaluation),
+                Some(_) => Lookup::Miss {
+                    should_insert: true,
+                },
                 None => {
                     hit.clear();
-                    Recalled::Nothing { wanting: true }
+                    Lookup::Miss {
+                        should_insert: true,
+                    }
                 }
             }
         });
-        recalled.unwrap_or(Recalled::Nothing { wanting: false })
+        recalled.unwrap_or(Lookup::Miss {
+            should_insert: false,
+        })
     }
 
     /// Remembers the words of a key that lack a unit, as seen after `epoch` was read.
-    pub(crate) fn remember<Q>(&self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
+    pub(crate) fn insert<Q>(&self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if size_of_val(key) > LONGEST {
+        if size_of_val(key) > MAX_KEY_BYTES {
             return;
         }
-        at_homes(|homes| {
-            let is_free = |home: &Home| home.epoch.load(Ordering::Relaxed) == GONE;
+        with_caches(|homes| {
+            let is_free = |home: &LimiterCache| home.epoch.load(Ordering::Relaxed) == DEAD;
             if homes[place(self.limiter)].as_deref().is_none_or(is_free) {
-                self.settle(homes, epoch);
+                self.install(homes, epoch);
             }
             let Some(cache) = self.cache(homes) else {
                 return;
@@ -192,11 +202,11 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
 
     /// Makes a memory for this limiter, and drops those of limiters that are gone.
     #[cold]
-    fn settle(&self, homes: &mut Homes, epoch: u64) {
+    fn install(&self, homes: &mut ThreadCaches, epoch: u64) {
         for home in homes.iter_mut() {
-            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == GONE);
+            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);
         }
-        homes[place(self.limiter)] = Some(Box::new(Home {
+        homes[place(self.limiter)] = Some(Box::new(LimiterCache {
             limiter: self.limiter,
             epoch: Arc::clone(&self.epoch),
             cache: Cache::new::<K, N>(epoch),
@@ -204,7 +214,7 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
     }
 
     #[inline]
-    fn cache<'a>(&self, homes: &'a mut Homes) -> Option<&'a mut Cache> {
+    fn cache<'a>(&self, homes: &'a mut ThreadCaches) -> Option<&'a mut Cache> {
         let home = homes[place(self.limiter)].as_mut()?;
         (home.limiter == self.limiter).then_some(&mut home.cache)
     }
@@ -212,25 +222,25 @@ impl<K: 'static, const N: usize> Refusals<K, N> {
 
 /// With this thread's memories; unless it is ending, or a key's own code calls from in there.
 #[inline]
-fn at_homes<R>(visit: impl FnOnce(&mut Homes) -> R) -> Option<R> {
-    let visited = MEMORIES.try_with(|homes| Some(visit(&mut *homes.try_borrow_mut().ok()?)));
+fn with_caches<R>(visit: impl FnOnce(&mut ThreadCaches) -> R) -> Option<R> {
+    let visited = CACHES.try_with(|homes| Some(visit(&mut *homes.try_borrow_mut().ok()?)));
     visited.ok().flatten()
 }
 
 /// Where the memory of that limiter is, if there is one.
-#[expect(clippy::cast_possible_truncation, reason = "below HOMES")]
+#[expect(clippy::cast_possible_truncation, reason = "below MAX_LIMITERS")]
 #[inline]
 fn place(limiter: u64) -> usize {
-    (limiter % HOMES as u64) as usize
+    (limiter % MAX_LIMITERS as u64) as usize
 }
 
 /// Whoever drops a limiter drops its keys; but the copies of other threads only go when these make
 /// their next memory, of whatever limiter, or end.
-impl<K, const N: usize> Drop for Refusals<K, N> {
+impl<K, const N: usize> Drop for DeniedCache<K, N> {
     fn drop(&mut self) {
-        self.epoch.store(GONE, Ordering::Relaxed);
-        let is_own = |home: &mut Box<Home>| home.limiter == self.limiter;
-        let own = at_homes(|homes| homes[place(self.limiter)].take_if(is_own));
+        self.epoch.store(DEAD, Ordering::Relaxed);
+        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;
+        let own = with_caches(|homes| homes[place(self.limiter)].take_if(is_own));
         // Only now are keys dropped, whose code may come here again.
         drop(own);
     }

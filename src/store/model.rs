@@ -1,5 +1,5 @@
 //! The map under the model checker: two shards, each a hash map under loom's lock, with the
-//! contract that `table.rs` states and no more.
+//! contract that `store.rs` states and no more.
 
 use std::{
     borrow::Borrow,
@@ -50,13 +50,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         _: u64,
         key: K,
-        is_storing: impl FnOnce() -> bool,
+        should_insert: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
         let mut shard = lock(self.shard_of(&key));
         match shard.get_mut(&key) {
             Some(words) => change(words, Found::Stored),
-            None if !is_storing() => change(&mut [0; N], Found::Passing),
+            None if !should_insert() => change(&mut [0; N], Found::Passing),
             None => {
                 let mut words = [0; N];
                 let result = change(&mut words, Found::New);

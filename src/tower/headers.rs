@@ -8,7 +8,7 @@ use sfv::{Integer, KeyRef, ListSerializer};
 use crate::decision::{Decision, QuotaDecision};
 use crate::policy::Policy;
 use crate::tower::names::{self, Names};
-use crate::tower::refusal::{Refusal, whole_seconds};
+use crate::tower::rejection::{Rejection, whole_seconds};
 
 static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -26,7 +26,7 @@ pub enum IetfDraft {
     /// `RateLimit-Policy` has each quota as it was set: its units `q`, and its period `w` in
     /// seconds if that is whole. `RateLimit` has the units `r` that each bucket holds, and in `t`
     /// the seconds to spread them over: those in which as many are earned, or in which the first
-    /// one is if there are none, rounded up. Whoever uses them faster is not refused for it, and
+    /// one is if there are none, rounded up. Whoever uses them faster is not rejected for it, and
     /// may use what is earned meanwhile: a bucket has no window that ends. For a quota that has
     /// denied the request it is not longer than `Retry-After`.
     Draft11,
@@ -124,8 +124,11 @@ impl Written {
 }
 
 /// Adds to an answer when to retry, unless it says so.
-pub(super) fn add_retry_after<const N: usize>(headers: &mut HeaderMap, refusal: &Refusal<'_, N>) {
-    if let Some(seconds) = refusal.retry_after_seconds()
+pub(super) fn add_retry_after<const N: usize>(
+    headers: &mut HeaderMap,
+    rejection: &Rejection<'_, N>,
+) {
+    if let Some(seconds) = rejection.retry_after_seconds()
         && !headers.contains_key(header::RETRY_AFTER)
     {
         headers.insert(header::RETRY_AFTER, digits(seconds));

@@ -1,4 +1,4 @@
-//! Why a request was refused.
+//! Why a request was rejected.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -6,20 +6,20 @@ use http::StatusCode;
 
 use crate::decision::Decision;
 use crate::tower::head::Head;
-use crate::tower::key::Keyless;
+use crate::tower::key::KeyError;
 use crate::tower::names::Names;
 
-/// Why the layer refuses a request: what an [`Answer`](super::Answer) is made from.
+/// Why the layer refuses a request: what an [`RejectionResponse`](super::RejectionResponse) is made from.
 ///
 /// Its text form is one line that says so. It is one of three:
 ///
-/// - *not now*: status 429, and [`retry_after_seconds`](Refusal::retry_after_seconds);
+/// - *not now*: status 429, and [`retry_after_seconds`](Rejection::retry_after_seconds);
 /// - *never*: the request costs more than a full bucket holds. Status 400 and no time to retry, as
 ///   429 would have clients try again, and waiting does not help;
-/// - *no key*: there is no [`decision`](Refusal::decision), and the status is as
-///   [`NoKey`](super::NoKey) says.
+/// - *no key*: there is no [`decision`](Rejection::decision), and the status is as
+///   [`OnMissingKey`](super::OnMissingKey) says.
 #[derive(Clone, Copy)]
-pub struct Refusal<'a, const N: usize = 1> {
+pub struct Rejection<'a, const N: usize = 1> {
     request: &'a Head<'a>,
     status: StatusCode,
     cause: Cause<'a, N>,
@@ -28,7 +28,7 @@ pub struct Refusal<'a, const N: usize = 1> {
 #[derive(Clone, Copy)]
 enum Cause<'a, const N: usize> {
     Denied(Denied<'a, N>),
-    Keyless(Keyless),
+    KeyError(KeyError),
 }
 
 #[derive(Clone, Copy)]
@@ -38,14 +38,14 @@ struct Denied<'a, const N: usize> {
     names: &'a Names<N>,
 }
 
-impl<'a, const N: usize> Refusal<'a, N> {
+impl<'a, const N: usize> Rejection<'a, N> {
     pub(super) fn denied(
         request: &'a Head<'a>,
         decision: &'a Decision<N>,
         cost: u64,
         names: &'a Names<N>,
-    ) -> Refusal<'a, N> {
-        let status = if decision.is_never() {
+    ) -> Rejection<'a, N> {
+        let status = if decision.exceeds_burst() {
             StatusCode::BAD_REQUEST
         } else {
             StatusCode::TOO_MANY_REQUESTS
@@ -55,7 +55,7 @@ impl<'a, const N: usize> Refusal<'a, N> {
             cost,
             names,
         });
-        Refusal {
+        Rejection {
             request,
             status,
             cause,
@@ -64,17 +64,17 @@ impl<'a, const N: usize> Refusal<'a, N> {
 
     pub(super) fn without_key(
         request: &'a Head<'a>,
-        why: Keyless,
+        why: KeyError,
         status: StatusCode,
-    ) -> Refusal<'a, N> {
-        Refusal {
+    ) -> Rejection<'a, N> {
+        Rejection {
             request,
             status,
-            cause: Cause::Keyless(why),
+            cause: Cause::KeyError(why),
         }
     }
 
-    /// The request that is refused.
+    /// The request that is rejected.
     #[must_use]
     pub fn request(&self) -> &'a Head<'a> {
         self.request
@@ -94,10 +94,10 @@ impl<'a, const N: usize> Refusal<'a, N> {
 
     /// Why the request has no key, or `None` if it has one and was denied.
     #[must_use]
-    pub fn keyless(&self) -> Option<Keyless> {
+    pub fn key_error(&self) -> Option<KeyError> {
         match self.cause {
             Cause::Denied(_) => None,
-            Cause::Keyless(why) => Some(why),
+            Cause::KeyError(why) => Some(why),
         }
     }
 
@@ -116,11 +116,11 @@ impl<'a, const N: usize> Refusal<'a, N> {
     }
 
     /// The names of the quotas that do not allow the request, in the order of the policy.
-    pub fn violated(&self) -> impl Iterator<Item = &'a str> {
+    pub fn violated_quotas(&self) -> impl Iterator<Item = &'a str> {
         self.denial().into_iter().flat_map(|denied| {
             let quotas = denied.decision.quotas().iter().zip(denied.names);
             quotas
-                .filter(|(quota, _)| quota.is_never() || quota.retry_after().is_some())
+                .filter(|(quota, _)| quota.exceeds_burst() || quota.retry_after().is_some())
                 .map(|(_, name)| name.as_str())
         })
     }
@@ -128,24 +128,26 @@ impl<'a, const N: usize> Refusal<'a, N> {
     fn denial(&self) -> Option<Denied<'a, N>> {
         match self.cause {
             Cause::Denied(denied) => Some(denied),
-            Cause::Keyless(_) => None,
+            Cause::KeyError(_) => None,
         }
     }
 }
 
-impl<const N: usize> Refusal<'_, N> {
+impl<const N: usize> Rejection<'_, N> {
     /// Why, in a line of ASCII.
     pub(super) fn text(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self.cause {
-            Cause::Keyless(Keyless::Absent) => "the request lacks what it would be rate limited by",
-            Cause::Keyless(Keyless::Malformed) => {
+            Cause::KeyError(KeyError::Missing) => {
+                "the request lacks what it would be rate limited by"
+            }
+            Cause::KeyError(KeyError::Malformed) => {
                 "what the request would be rate limited by is malformed"
             }
-            Cause::Keyless(Keyless::TooLong { max_len }) => {
+            Cause::KeyError(KeyError::TooLong { max_len }) => {
                 let text = "what the request would be rate limited by is longer than";
                 return Cow::Owned(format!("{text} {max_len} bytes"));
             }
-            Cause::Denied(Denied { decision, cost, .. }) if decision.is_never() => {
+            Cause::Denied(Denied { decision, cost, .. }) if decision.exceeds_burst() => {
                 let limit = decision.limit();
                 let text = "can never pass: the limit is";
                 return Cow::Owned(format!("a request that costs {cost} {text} {limit}"));
@@ -155,15 +157,15 @@ impl<const N: usize> Refusal<'_, N> {
     }
 }
 
-impl<const N: usize> fmt::Display for Refusal<'_, N> {
+impl<const N: usize> fmt::Display for Rejection<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text())
     }
 }
 
-impl<const N: usize> fmt::Debug for Refusal<'_, N> {
+impl<const N: usize> fmt::Debug for Rejection<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        f.debug_struct("Rejection")
             .field("status", &self.status)
             .field("decision", &self.decision())
             .field("cost", &self.cost())

@@ -1,6 +1,6 @@
 //! The arithmetic of one quota on one word: pure, with no clock and no atomics.
 //!
-//! The word of a bucket is the point on the quota's [axis](crate::axis) up to which units are
+//! The word of a bucket is the point on the quota's [axis](crate::arith::scale) up to which units are
 //! spent. With `E` short for the steps earned by now:
 //!
 //! ```text
@@ -17,7 +17,7 @@
 
 use std::{cmp::Ordering, time::Duration};
 
-use crate::axis::{Axis, Scale};
+use crate::arith::scale::{Axis, Scale};
 use crate::quota::Quota;
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ impl Bucket {
 
     /// The word after spending `n` units, if the bucket holds as many once so much is earned.
     #[inline]
-    pub(crate) fn after_spending(&self, word: u64, earned: u64, n: u64) -> Option<u64> {
+    pub(crate) fn try_spend(&self, word: u64, earned: u64, n: u64) -> Option<u64> {
         if n == 0 {
             return Some(word);
         }

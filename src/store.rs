@@ -18,7 +18,7 @@ mod lock;
 #[cfg(not(tollgate_loom))]
 mod map;
 #[cfg(tollgate_loom)]
-#[path = "table/model.rs"]
+#[path = "store/model.rs"]
 mod map;
 #[cfg(not(tollgate_loom))]
 mod prefetch;
@@ -98,16 +98,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     }
 
     /// Changes the words of `key`. If it was not stored they are those of a full bucket, and it is
-    /// stored if it `is_storing`.
+    /// stored if it `should_insert`.
     #[inline]
     pub(crate) fn upsert<R>(
         &self,
         hash: u64,
         key: K,
-        is_storing: impl FnOnce() -> bool,
+        should_insert: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N]) -> R,
     ) -> R {
-        self.map.upsert(hash, key, is_storing, |words, found| {
+        self.map.upsert(hash, key, should_insert, |words, found| {
             let result = change(words);
             // Only now, as the change may panic.
             if let Found::New = found {

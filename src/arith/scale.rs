@@ -41,7 +41,7 @@ pub(crate) const MAX_NANOS_PER_UNIT: u64 = u64::MAX - HORIZON;
 
 /// Why units, a period and a burst have no axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
+pub(crate) enum RangeError {
     NoUnits,
     NoPeriod,
     NoBurst,
@@ -77,15 +77,15 @@ pub(crate) struct Axis {
 impl Axis {
     /// Chooses the finest axis on which a century of `units` per `period` ns and a bucket of
     /// `burst` units fit.
-    pub(crate) const fn new(units: u64, period: u64, burst: u64) -> Result<Axis, Unfit> {
+    pub(crate) const fn new(units: u64, period: u64, burst: u64) -> Result<Axis, RangeError> {
         if units == 0 {
-            return Err(Unfit::NoUnits);
+            return Err(RangeError::NoUnits);
         }
         if period == 0 {
-            return Err(Unfit::NoPeriod);
+            return Err(RangeError::NoPeriod);
         }
         if burst == 0 {
-            return Err(Unfit::NoBurst);
+            return Err(RangeError::NoBurst);
         }
         match Scale::new(units, period, burst) {
             Ok(scale) => Ok(Axis::of(scale)),
@@ -125,7 +125,7 @@ impl Axis {
 }
 
 impl Scale {
-    const fn new(units: u64, period: u64, burst: u64) -> Result<Scale, Unfit> {
+    const fn new(units: u64, period: u64, burst: u64) -> Result<Scale, RangeError> {
         let divisor = greatest_common_divisor(units, period);
         let (units, period) = (units / divisor, period / divisor);
 
@@ -140,7 +140,7 @@ impl Scale {
             None => 0,
         };
         if finest < coarsest as u128 {
-            return Err(Scale::misfit(units, period, coarsest, room));
+            return Err(Scale::range_error(units, period, coarsest, room));
         }
         // Finer than one step per whole fraction of a unit would add nothing.
         #[expect(
@@ -160,7 +160,7 @@ impl Scale {
     }
 
     /// Says what is wrong with a rate and burst for which even the coarsest axis is too fine.
-    const fn misfit(units: u64, period: u64, coarsest: u64, room: u128) -> Unfit {
+    const fn range_error(units: u64, period: u64, coarsest: u64, room: u128) -> RangeError {
         // coarsest * units is below period + units, so this has at most 64 + 1 + 62 bits.
         let century = HORIZON as u128 * (coarsest as u128 * units as u128);
         // Even this sum, with a burst of one unit, may be beyond 128 bits.
@@ -168,10 +168,10 @@ impl Scale {
             Some(need) if need <= room => {
                 #[expect(clippy::cast_possible_truncation, reason = "room / period is a u64")]
                 let most = ((room - century) / (coarsest as u128 * period as u128)) as u64;
-                Unfit::BurstTooLarge { most }
+                RangeError::BurstTooLarge { most }
             }
-            _ if coarsest == 1 => Unfit::TooFast,
-            _ => Unfit::TooSlow,
+            _ if coarsest == 1 => RangeError::TooFast,
+            _ => RangeError::TooSlow,
         }
     }
 
@@ -257,18 +257,18 @@ mod tests {
 
     #[test]
     fn what_has_no_axis_is_refused_for_what_it_is() {
-        assert_eq!(Axis::new(u64::MAX, 1, 1), Err(Unfit::TooFast));
-        assert_eq!(Axis::new(1, u64::MAX, 1), Err(Unfit::TooSlow));
-        assert_eq!(Axis::new(1, u64::MAX, u64::MAX), Err(Unfit::TooSlow));
+        assert_eq!(Axis::new(u64::MAX, 1, 1), Err(RangeError::TooFast));
+        assert_eq!(Axis::new(1, u64::MAX, 1), Err(RangeError::TooSlow));
+        assert_eq!(Axis::new(1, u64::MAX, u64::MAX), Err(RangeError::TooSlow));
         let refused = Axis::new(u64::MAX, u64::MAX - 1, u64::MAX);
-        assert!(matches!(refused, Err(Unfit::BurstTooLarge { .. })));
-        let Err(Unfit::BurstTooLarge { most }) = Axis::new(7, MINUTE, u64::MAX) else {
+        assert!(matches!(refused, Err(RangeError::BurstTooLarge { .. })));
+        let Err(RangeError::BurstTooLarge { most }) = Axis::new(7, MINUTE, u64::MAX) else {
             panic!("a burst of 2^64 - 1 was taken");
         };
         assert!(Axis::new(7, MINUTE, most).is_ok());
         assert_eq!(
             Axis::new(7, MINUTE, most + 1),
-            Err(Unfit::BurstTooLarge { most })
+            Err(RangeError::BurstTooLarge { most })
         );
     }
 

@@ -10,13 +10,13 @@ use dashmap::{DashMap, SharedValue};
 use super::{
     Found, Scan,
     lock::{cold_path, lock_shard},
-    prefetch::Outline,
+    prefetch::ShardLayout,
 };
 
 pub(super) struct Map<K, const N: usize, S> {
     map: DashMap<K, [u64; N], S>,
     /// One for each shard.
-    outlines: Box<[Outline<Entry<K, N>>]>,
+    layouts: Box<[ShardLayout<Entry<K, N>>]>,
 }
 
 /// As dashmap stores it.
@@ -25,12 +25,12 @@ type Entry<K, const N: usize> = (K, SharedValue<[u64; N]>);
 impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn new(shards: usize, hasher: S) -> Map<K, N, S> {
         let map: DashMap<K, [u64; N], S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
-        let outlines = map.shards().iter().map(|shard| {
+        let layouts = map.shards().iter().map(|shard| {
             let shard = lock_shard(shard);
-            Outline::new(shard.data_end(), shard.buckets())
+            ShardLayout::new(shard.data_end(), shard.buckets())
         });
-        let outlines = outlines.collect();
-        Map { map, outlines }
+        let layouts = layouts.collect();
+        Map { map, layouts }
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -53,7 +53,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let mut shard = lock_shard(&self.map.shards()[self.reach(hash)]);
+        let mut shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| change(words.get_mut()))
     }
@@ -63,10 +63,10 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         hash: u64,
         key: K,
-        is_storing: impl FnOnce() -> bool,
+        should_insert: impl FnOnce() -> bool,
         change: impl FnOnce(&mut [u64; N], Found) -> R,
     ) -> R {
-        let index = self.reach(hash);
+        let index = self.prefetch_shard(hash);
         let mut shard = lock_shard(&self.map.shards()[index]);
         if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
             return change(words.get_mut(), Found::Stored);
@@ -77,13 +77,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             let key = key;
             let mut shard = shard;
             let mut words = [0; N];
-            if !is_storing() {
+            if !should_insert() {
                 return change(&mut words, Found::Passing);
             }
             let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
             // Room first: to make it hashes stored keys, which may panic.
             shard.reserve(1, hash_of);
-            self.outlines[index].update(shard.data_end(), shard.buckets());
+            self.layouts[index].update(shard.data_end(), shard.buckets());
             let result = change(&mut words, Found::New);
             shard.insert(hash, (key, SharedValue::new(words)), hash_of);
             result
@@ -101,9 +101,9 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 
     /// The shard of that hash, whose entry of that hash is asked for.
     #[inline]
-    fn reach(&self, hash: u64) -> usize {
+    fn prefetch_shard(&self, hash: u64) -> usize {
         let shard = self.shard(hash);
-        self.outlines[shard].fetch(hash);
+        self.layouts[shard].prefetch(hash);
         shard
     }
 
@@ -113,7 +113,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let shard = lock_shard(&self.map.shards()[self.reach(hash)]);
+        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, words)| look(words.get()))
     }
@@ -124,7 +124,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Q: Hash + Eq + ?Sized,
     {
         let hash = self.hash(key);
-        let mut shard = lock_shard(&self.map.shards()[self.reach(hash)]);
+        let mut shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let (key, _) = shard.remove_entry(hash, |(stored, _)| stored.borrow() == key)?;
         after();
         Some(key)
@@ -184,7 +184,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         if is_sparse(shard.len(), shard.buckets()) {
             let keys = shard.len();
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
-            self.outlines[index].update(shard.data_end(), shard.buckets());
+            self.layouts[index].update(shard.data_end(), shard.buckets());
         }
     }
 
@@ -237,7 +237,7 @@ mod tests {
             let index = map.shard(hash);
             let shard = map.map.shards()[index].read();
             let stored = shard.get(hash, |(stored, _)| stored == key).unwrap();
-            let (control, entry) = map.outlines[index].first_place(hash);
+            let (control, entry) = map.layouts[index].home_slot(hash);
             let end = shard.data_end().as_ptr();
             let place = control.addr() - end.addr();
             assert!(place < shard.buckets());
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_shard_takes_152_bytes() {
         let map = Map::<u64, 1, Fixed>::new(2, Fixed::default());
-        let shard = size_of_val(&map.map.shards()[0]) + size_of_val(&map.outlines[0]);
+        let shard = size_of_val(&map.map.shards()[0]) + size_of_val(&map.layouts[0]);
         assert_eq!(shard + size_of::<crate::sync::AtomicUsize>(), 152);
     }
 

@@ -1,4 +1,4 @@
-//! The answers to what is refused.
+//! The answers to what is rejected.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::decision::Decision;
-use crate::tower::refusal::Refusal;
+use crate::tower::rejection::Rejection;
 
 /// Answers what the layer refuses, with a body of type `B`.
 ///
-/// The ready-made ones are [`Text`], [`Json`], [`Problem`] and [`Grpc`]; any function is one by
-/// [`RateLimitLayer::answer_with`](super::RateLimitLayer::answer_with). To an answer to a denial
+/// The ready-made ones are [`TextResponse`], [`JsonResponse`], [`ProblemResponse`] and [`GrpcResponse`]; any function is one by
+/// [`RateLimitLayer::respond_with`](super::RateLimitLayer::respond_with). To an answer to a denial
 /// the layer adds the fields of the limit, and `Retry-After` where waiting helps, but for those
 /// that are there.
 ///
@@ -23,38 +23,38 @@ use crate::tower::refusal::Refusal;
 /// use bytes::Bytes;
 /// use http::Response;
 /// use http_body_util::{Full, combinators::BoxBody};
-/// use tollgate::tower::{Answer, Json, NoKey, RateLimitLayer, key::Extension};
+/// use tollgate::tower::{RejectionResponse, JsonResponse, OnMissingKey, RateLimitLayer, key::ExtensionKey};
 /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-/// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), NoKey::Refuse(http::StatusCode::FORBIDDEN));
+/// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
 ///
-/// let layer = RateLimitLayer::new(limiter, Extension::<Owner>::new(), no_key)
-///     .answer_with(|refusal| {
-///         let answer: Response<Full<Bytes>> = Json.answer(refusal);
+/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+///     .respond_with(|rejection| {
+///         let answer: Response<Full<Bytes>> = JsonResponse.respond(rejection);
 ///         answer.map(BoxBody::new)
 ///     });
 /// # let _ = layer;
 /// ```
-pub trait Answer<B, const N: usize = 1> {
-    /// The answer to a request that is refused.
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B>;
+pub trait RejectionResponse<B, const N: usize = 1> {
+    /// The answer to a request that is rejected.
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B>;
 }
 
 /// An answer that is chosen when the service starts.
-impl<B, const N: usize, T: Answer<B, N> + ?Sized> Answer<B, N> for Box<T> {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
-        (**self).answer(refusal)
+impl<B, const N: usize, T: RejectionResponse<B, N> + ?Sized> RejectionResponse<B, N> for Box<T> {
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+        (**self).respond(rejection)
     }
 }
 
 /// Plain text: `Too Many Requests: rate limit exceeded; retry after 3 s`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Text;
+pub struct TextResponse;
 
-impl<B: From<String>, const N: usize> Answer<B, N> for Text {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
-        let reason = refusal.status().canonical_reason().unwrap_or("Refused");
-        let why = refusal.text();
-        let text = match refusal.retry_after_seconds() {
+impl<B: From<String>, const N: usize> RejectionResponse<B, N> for TextResponse {
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+        let reason = rejection.status().canonical_reason().unwrap_or("Rejected");
+        let why = rejection.text();
+        let text = match rejection.retry_after_seconds() {
             // Put together without formatting, as a flood is answered with it.
             Some(seconds) => {
                 let seconds = seconds.to_string();
@@ -63,7 +63,7 @@ impl<B: From<String>, const N: usize> Answer<B, N> for Text {
             None => format!("{reason}: {why}\n"),
         };
         const TYPE: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-        response(refusal, TYPE, text)
+        response(rejection, TYPE, text)
     }
 }
 
@@ -71,16 +71,16 @@ impl<B: From<String>, const N: usize> Answer<B, N> for Text {
 ///
 /// `retry_after_seconds` is missing where waiting does not help.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Json;
+pub struct JsonResponse;
 
-impl<B: From<String>, const N: usize> Answer<B, N> for Json {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
+impl<B: From<String>, const N: usize> RejectionResponse<B, N> for JsonResponse {
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
         const TYPE: HeaderValue = HeaderValue::from_static("application/json");
-        response(refusal, TYPE, json(&Details(refusal)))
+        response(rejection, TYPE, json(&Details(rejection)))
     }
 }
 
-struct Details<'a, const N: usize>(&'a Refusal<'a, N>);
+struct Details<'a, const N: usize>(&'a Rejection<'a, N>);
 
 impl<const N: usize> Serialize for Details<'_, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,35 +99,35 @@ impl<const N: usize> Serialize for Details<'_, N> {
 /// and names the quotas that do not allow the request: `"violated-policies":["hour"]`. What never
 /// can, and a request without a key, are of no registered type (`about:blank`).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Problem;
+pub struct ProblemResponse;
 
-impl<B: From<String>, const N: usize> Answer<B, N> for Problem {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
+impl<B: From<String>, const N: usize> RejectionResponse<B, N> for ProblemResponse {
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
         const TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
-        response(refusal, TYPE, json(&ProblemDetails(refusal)))
+        response(rejection, TYPE, json(&ProblemDetails(rejection)))
     }
 }
 
-struct ProblemDetails<'a, const N: usize>(&'a Refusal<'a, N>);
+struct ProblemDetails<'a, const N: usize>(&'a Rejection<'a, N>);
 
 impl<const N: usize> Serialize for ProblemDetails<'_, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let refusal = self.0;
-        let may_pass_later = refusal.retry_after_seconds().is_some();
+        let rejection = self.0;
+        let may_pass_later = rejection.retry_after_seconds().is_some();
         let (kind, title) = if may_pass_later {
             let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
             (kind, "Quota exceeded")
         } else {
-            let reason = refusal.status().canonical_reason();
-            ("about:blank", reason.unwrap_or("Refused"))
+            let reason = rejection.status().canonical_reason();
+            ("about:blank", reason.unwrap_or("Rejected"))
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", kind)?;
         map.serialize_entry("title", title)?;
-        map.serialize_entry("status", &refusal.status().as_u16())?;
-        map.serialize_entry("detail", &*refusal.text())?;
+        map.serialize_entry("status", &rejection.status().as_u16())?;
+        map.serialize_entry("detail", &*rejection.text())?;
         if may_pass_later {
-            let violated: Vec<&str> = refusal.violated().collect();
+            let violated: Vec<&str> = rejection.violated_quotas().collect();
             map.serialize_entry("violated-policies", &violated)?;
         }
         map.end()
@@ -138,26 +138,26 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
 ///
 /// What may pass later is `RESOURCE_EXHAUSTED`, and what never can `INVALID_ARGUMENT`. A request
 /// without a key has the code that google.rpc.Code assigns to its HTTP status, the first in order
-/// that fits a refusal where it assigns several, and `UNKNOWN` where none. Clients that retry by
+/// that fits a rejection where it assigns several, and `UNKNOWN` where none. Clients that retry by
 /// themselves are told when by `grpc-retry-pushback-ms`.
 ///
 /// It works with every body that has a default, as tonic's, which is the empty one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Grpc;
+pub struct GrpcResponse;
 
-impl<B: Default, const N: usize> Answer<B, N> for Grpc {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
+impl<B: Default, const N: usize> RejectionResponse<B, N> for GrpcResponse {
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
         let mut response = Response::new(B::default());
         let headers = response.headers_mut();
         const TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
         headers.insert(header::CONTENT_TYPE, TYPE);
-        let code = grpc_code(refusal.status());
+        let code = grpc_code(rejection.status());
         headers.insert("grpc-status", HeaderValue::from(code));
-        // Of the characters in a refusal's text none needs to be escaped: they are ASCII without %.
-        if let Ok(message) = HeaderValue::try_from(&*refusal.text()) {
+        // Of the characters in a rejection's text none needs to be escaped: they are ASCII without %.
+        if let Ok(message) = HeaderValue::try_from(&*rejection.text()) {
             headers.insert("grpc-message", message);
         }
-        if let Some(wait) = refusal.decision().and_then(Decision::retry_after) {
+        if let Some(wait) = rejection.decision().and_then(Decision::retry_after) {
             // Beyond what a client can wait for, it is told not to try again, which -1 says.
             let pushback = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(-1);
             headers.insert("grpc-retry-pushback-ms", HeaderValue::from(pushback));
@@ -183,39 +183,39 @@ fn grpc_code(status: StatusCode) -> u16 {
     }
 }
 
-/// Any function of the refusal.
+/// Any function of the rejection.
 #[derive(Clone, Copy)]
-pub struct AnswerWith<F>(pub(super) F);
+pub struct RespondWith<F>(pub(super) F);
 
-impl<F, B, const N: usize> Answer<B, N> for AnswerWith<F>
+impl<F, B, const N: usize> RejectionResponse<B, N> for RespondWith<F>
 where
-    F: Fn(&Refusal<'_, N>) -> Response<B>,
+    F: Fn(&Rejection<'_, N>) -> Response<B>,
 {
-    fn answer(&self, refusal: &Refusal<'_, N>) -> Response<B> {
-        (self.0)(refusal)
+    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+        (self.0)(rejection)
     }
 }
 
-impl<F> fmt::Debug for AnswerWith<F> {
+impl<F> fmt::Debug for RespondWith<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerWith").finish_non_exhaustive()
+        f.debug_struct("RespondWith").finish_non_exhaustive()
     }
 }
 
 fn response<B: From<String>, const N: usize>(
-    refusal: &Refusal<'_, N>,
+    rejection: &Rejection<'_, N>,
     content_type: HeaderValue,
     text: String,
 ) -> Response<B> {
     // An answer to HEAD says how long its content is, and must not have it (RFC 9110, 9.3.2). Not
     // every server sees to that.
-    let (text, length) = if refusal.request().method == Method::HEAD {
+    let (text, length) = if rejection.request().method == Method::HEAD {
         (String::new(), Some(text.len()))
     } else {
         (text, None)
     };
     let mut response = Response::new(B::from(text));
-    *response.status_mut() = refusal.status();
+    *response.status_mut() = rejection.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     if let Some(length) = length {

@@ -1,7 +1,7 @@
 //! A limiter's time: a clock that has been started, and that does not go back.
 
 use super::{Clock, Precision};
-use crate::axis::HORIZON;
+use crate::arith::scale::HORIZON;
 use crate::sync::{AtomicU64, Ordering};
 
 /// How far `high_water` may lag behind the system's clock, in ns. Threads share its cache line, and

@@ -8,15 +8,15 @@ const WAYS: usize = 4;
 /// The first and the greatest number of sets: 16 and 2,048 keys. A thousand refused keys fit, and
 /// stay in a cache that is near. For many more the table is as fast.
 const FIRST_SETS: usize = 4;
-const MOST_SETS: usize = 512;
+const MAX_SETS: usize = 512;
 
 /// Once a set is full and there can be no more of them, one in so many newcomers takes another's
 /// place. Under a flood of more keys than fit, nearly all copies would be in vain.
-const PATIENCE: u32 = 16;
+const REPLACE_ONE_IN: u32 = 16;
 
 /// After so many misses on end the cache is as good as none, and only looked into as often as that:
 /// a key that is refused time and again is found soon enough, and others do not pay for looking.
-const DOUBT: u32 = 256;
+const MISSES_BEFORE_SAMPLING: u32 = 256;
 
 /// No key's tag.
 const EMPTY: u32 = 0;
@@ -33,11 +33,11 @@ pub(super) struct Cache {
     /// The [`Entries`] of one type of keys, of which what has one in a static can know nothing.
     entries: Box<dyn Any>,
     /// Whether the last newcomer found its set full.
-    is_crowded: bool,
+    is_full: bool,
     /// How many keys were asked for since one was found.
     misses: u32,
     /// How many keys were not found while it was crowded.
-    crowded_out: u32,
+    skipped_inserts: u32,
 }
 
 type Entries<K, const N: usize> = Vec<Entry<K, N>>;
@@ -89,9 +89,9 @@ impl Cache {
             epoch,
             sets: vec![Set::UNUSED; FIRST_SETS],
             entries: Box::new(Entries::<K, N>::new()),
-            is_crowded: false,
+            is_full: false,
             misses: 0,
-            crowded_out: 0,
+            skipped_inserts: 0,
         }
     }
 
@@ -126,20 +126,20 @@ impl Cache {
 
     /// Whether the next key is to be looked for. To be asked once for each.
     #[inline]
-    pub(super) fn wants_a_look(&mut self) -> bool {
+    pub(super) fn should_probe(&mut self) -> bool {
         self.misses = self.misses.wrapping_add(1);
-        self.misses < DOUBT || is_drawn(self.misses)
+        self.misses < MISSES_BEFORE_SAMPLING || is_sampled(self.misses)
     }
 
     /// Whether a key that was not found is to be stored. To be asked once for each.
     #[inline]
-    pub(super) fn wants_a_newcomer(&mut self) -> bool {
-        if !self.is_crowded {
+    pub(super) fn should_insert_new(&mut self) -> bool {
+        if !self.is_full {
             return true;
         }
-        self.crowded_out = self.crowded_out.wrapping_add(1);
+        self.skipped_inserts = self.skipped_inserts.wrapping_add(1);
         // In doubt few are looked for, and these are as few as are to be stored.
-        self.misses >= DOUBT || is_drawn(self.crowded_out)
+        self.misses >= MISSES_BEFORE_SAMPLING || is_sampled(self.skipped_inserts)
     }
 
     /// Stores a key that [`find`](Cache::find) has not found. (Should it be there after all, its
@@ -150,7 +150,7 @@ impl Cache {
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let wanted = tag(hash);
-        let way = self.room(wanted);
+        let way = self.choose_way(wanted);
         let Some(stored) = self.entries.downcast_mut::<Entries<K, N>>() else {
             return;
         };
@@ -174,16 +174,16 @@ impl Cache {
     }
 
     /// Which way a newcomer takes: a free one, or else any.
-    fn room(&mut self, wanted: u32) -> usize {
+    fn choose_way(&mut self, wanted: u32) -> usize {
         loop {
             let set = place(wanted, self.sets.len());
             let free = self.sets[set].ways(EMPTY);
-            self.is_crowded = free == 0;
+            self.is_full = free == 0;
             if free != 0 {
                 return free.trailing_zeros() as usize;
             }
-            if self.sets.len() == MOST_SETS {
-                return self.crowded_out as usize % WAYS;
+            if self.sets.len() == MAX_SETS {
+                return self.skipped_inserts as usize % WAYS;
             }
             self.grow();
         }
@@ -213,11 +213,11 @@ fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32).max(1)
 }
 
-/// One in [`PATIENCE`] of the numbers that a count goes through, in no pattern that those who are
+/// One in [`REPLACE_ONE_IN`] of the numbers that a count goes through, in no pattern that those who are
 /// counted could keep step with: the high bits of multiples of 2^32 over the golden ratio.
 #[inline]
-fn is_drawn(count: u32) -> bool {
-    count.wrapping_mul(0x9e37_79b1) < u32::MAX / PATIENCE
+fn is_sampled(count: u32) -> bool {
+    count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN
 }
 
 /// Which of `sets` a key with that tag is in.
@@ -242,13 +242,13 @@ mod tests {
 
     /// As a thread asks: looks for the key, and stores it if that is wanted.
     fn found(cache: &mut Cache, key: u64) -> bool {
-        if !cache.wants_a_look() {
+        if !cache.should_probe() {
             return false;
         }
         if cache.find::<u64, u64, 1>(hash(key), &key).is_some() {
             return true;
         }
-        if cache.wants_a_newcomer() {
+        if cache.should_insert_new() {
             cache.store(hash(key), &key, [key]);
         }
         false
@@ -264,7 +264,7 @@ mod tests {
         }
         let found = (0..1_000).filter(|&key| found(&mut cache, key)).count();
         assert!(found > 900, "{found}");
-        assert_eq!(cache.sets.len(), MOST_SETS);
+        assert_eq!(cache.sets.len(), MAX_SETS);
     }
 
     /// As long as there are few keys, it is small.
@@ -286,7 +286,7 @@ mod tests {
             found(&mut cache, key);
         });
         let tries = (1..).find(|_| found(&mut cache, 0)).unwrap();
-        assert!(tries <= 3 * PATIENCE, "{tries}");
+        assert!(tries <= 3 * REPLACE_ONE_IN, "{tries}");
         assert!((0..1_000).all(|_| found(&mut cache, 0)));
     }
 
@@ -303,9 +303,9 @@ mod tests {
                     if step % period == phase {
                         return found(&mut cache, 0);
                     }
-                    if cache.wants_a_look() {
+                    if cache.should_probe() {
                         assert!(cache.find::<u64, u64, 1>(hash(1), &1).is_none());
-                        cache.wants_a_newcomer();
+                        cache.should_insert_new();
                     }
                     false
                 });
@@ -343,7 +343,7 @@ mod tests {
                 }
             }
             assert!(hits > 50, "{hits}");
-            assert!(cache.sets.len() <= MOST_SETS);
+            assert!(cache.sets.len() <= MAX_SETS);
             let entries = cache.entries.downcast_ref::<Entries<u64, 2>>().unwrap();
             assert!(
                 entries.len() <= cache.sets.len() * WAYS,

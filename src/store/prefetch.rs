@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Whether the processor is one that is asked.
-const IS_ASKED: bool = cfg!(all(
+const PREFETCH: bool = cfg!(all(
     target_arch = "x86_64",
     target_feature = "sse",
     not(miri)
@@ -33,16 +33,16 @@ const ALIGNED: usize = 16;
 ///
 /// Written under the shard's lock, and read without: relaxed, as nothing is read by it. Should the
 /// two words be of different times, what is fetched may be of no use.
-pub(super) struct Outline<T> {
+pub(super) struct ShardLayout<T> {
     /// The end of the entries, where the control bytes begin.
     end: AtomicPtr<T>,
     /// One less than the number of places, a power of two.
     mask: AtomicUsize,
 }
 
-impl<T> Outline<T> {
-    pub(super) fn new(end: NonNull<T>, places: usize) -> Outline<T> {
-        Outline {
+impl<T> ShardLayout<T> {
+    pub(super) fn new(end: NonNull<T>, places: usize) -> ShardLayout<T> {
+        ShardLayout {
             end: AtomicPtr::new(end.as_ptr()),
             mask: AtomicUsize::new(places - 1),
         }
@@ -65,17 +65,17 @@ impl<T> Outline<T> {
     /// Asks for what is stored under that hash: for its control bytes, its entry, and the line
     /// before that, which has the entries of the next places.
     #[inline]
-    pub(super) fn fetch(&self, hash: u64) {
-        if !IS_ASKED {
+    pub(super) fn prefetch(&self, hash: u64) {
+        if !PREFETCH {
             return;
         }
-        let (control, entry) = self.first_place(hash);
-        fetch_line(control);
-        fetch_line(entry.cast());
+        let (control, entry) = self.home_slot(hash);
+        prefetch_line(control);
+        prefetch_line(entry.cast());
         if size_of::<T>() > ALIGNED {
-            fetch_line(entry.wrapping_add(1).wrapping_byte_sub(1).cast());
+            prefetch_line(entry.wrapping_add(1).wrapping_byte_sub(1).cast());
         }
-        fetch_line(entry.wrapping_byte_sub(LINE).cast());
+        prefetch_line(entry.wrapping_byte_sub(LINE).cast());
     }
 
     /// Where hashbrown has the control byte and the entry of that hash if its first place is free:
@@ -85,7 +85,7 @@ impl<T> Outline<T> {
         reason = "as the map does, which has no more entries than addresses"
     )]
     #[inline]
-    pub(super) fn first_place(&self, hash: u64) -> (*const u8, *const T) {
+    pub(super) fn home_slot(&self, hash: u64) -> (*const u8, *const T) {
         let end = self.end.load(Ordering::Relaxed);
         let place = hash as usize & self.mask.load(Ordering::Relaxed);
         (
@@ -96,7 +96,7 @@ impl<T> Outline<T> {
 }
 
 #[inline]
-fn fetch_line(address: *const u8) {
+fn prefetch_line(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
