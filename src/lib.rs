@@ -90,6 +90,7 @@ mod decision;
 mod denied;
 mod error;
 mod hash;
+pub mod limit;
 mod limiter;
 mod maintenance;
 mod pad;
@@ -98,7 +99,6 @@ mod quota;
 #[cfg(feature = "serde")]
 mod serde;
 mod store;
-mod sweep;
 mod sync;
 #[cfg(all(test, tollgate_loom))]
 mod tests;
@@ -107,11 +107,11 @@ mod tests;
 pub mod tower;
 
 pub use clock::{Clock, ManualClock};
-pub use decision::{Decision, QuotaDecision};
+pub use decision::{Decision, DecisionRef, DecisionSource, QuotaDecision};
 pub use error::InvalidQuota;
 pub use hash::{RandomState, SeededHasher};
 pub use limiter::{Builder, RateLimiter};
-pub use policy::Policy;
+pub use policy::{IntoPolicy, Policy};
 pub use quota::Quota;
 
 /// The examples of README are run with those here.

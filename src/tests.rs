@@ -22,7 +22,7 @@ mod models {
 use std::time::Duration;
 
 use crate::sync::Arc;
-use crate::{ManualClock, Policy, Quota, RateLimiter};
+use crate::{IntoPolicy, ManualClock, Quota, RateLimiter};
 
 /// The time of a unit. Even several are less than the lag of the timer, so that no check writes
 /// what all threads read: that must not order what nothing else does.
@@ -46,7 +46,7 @@ fn model(scenario: impl Fn() + Send + Sync + 'static) {
 type Limiter<const N: usize> = Arc<RateLimiter<Vec<u8>, N>>;
 
 /// A limiter swept by hand, with the clock that moves it.
-fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualClock) {
+fn limiter<const N: usize>(policy: impl IntoPolicy<N>) -> (Limiter<N>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = RateLimiter::builder(policy)
         .clock(clock.clone())

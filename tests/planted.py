@@ -528,7 +528,7 @@ BUGS = [
         "count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN",
         "count.is_multiple_of(PATIENCE)",
         "lib",
-        ["denied::cache::tests::a_key_that_comes_at_every_so_manieth_check_is_found"],
+        ["denied::cache::tests::a_key_that_comes_at_every_nth_check_is_found"],
     ),
     Bug(
         "memory: a place that a limiter had is not given to another",
@@ -741,7 +741,7 @@ BUGS = [
     Bug(
         "memory: stays when the limiter is gone",
         "src/denied.rs",
-        "        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;",
+        "        let is_own = |cache: &mut Box<LimiterCache>| cache.limiter == self.limiter;",
         "        let is_own = |_: &mut Box<LimiterCache>| false;",
         "refusals",
         ["whoever_drops_a_limiter_drops_its_keys"],
@@ -749,8 +749,8 @@ BUGS = [
     Bug(
         "memory: of limiters that are gone, another thread's stays for ever",
         "src/denied.rs",
-        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);",
-        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD - 1);",
+        "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD);",
+        "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD - 1);",
         "refusals",
         ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),
@@ -862,7 +862,7 @@ BUGS = [
         "const SLICE: usize = 4_096;",
         "const SLICE: usize = usize::MAX;",
         "lib",
-        ["store::tests::a_slice_looks_at_some_thousand_buckets"],
+        ["store::tests::a_slice_visits_some_thousand_buckets"],
     ),
     Bug(
         "sweep: a shard is scanned under one lock",
@@ -870,7 +870,7 @@ BUGS = [
         "const SCANNED_AT_ONCE: usize = 4_096;",
         "const SCANNED_AT_ONCE: usize = usize::MAX;",
         "lib",
-        ["store::tests::a_slice_looks_at_some_thousand_buckets"],
+        ["store::tests::a_slice_visits_some_thousand_buckets"],
     ),
     Bug(
         "time: two coarse clocks that are used by turns are one of them never checked",

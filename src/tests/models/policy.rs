@@ -13,7 +13,8 @@ fn a_refusal_by_one_quota_spends_from_neither() {
         let (one, other) = (ask(&limiter, 2), ask(&limiter, 3));
         let spent = one.join().unwrap() + other.join().unwrap();
         assert!(spent == 2 || spent == 3);
-        let [hour, second] = *limiter.peek(KEY).quotas();
+        let decision = limiter.peek(KEY);
+        let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
         assert_eq!(hour.remaining(), 5 - spent);
         assert_eq!(second.remaining(), 3 - spent);
     });
@@ -29,7 +30,8 @@ fn neither_quota_is_exceeded_while_the_faster_refills() {
         let spent = one.join().unwrap() + other.join().unwrap() + own + drain(&limiter);
         // The unit of the refill is lost if nobody took the one before it in time.
         assert!(spent == 1 || spent == 2);
-        let [hour, second] = *limiter.peek(KEY).quotas();
+        let decision = limiter.peek(KEY);
+        let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
         assert_eq!((hour.remaining(), second.remaining()), (2 - spent, 0));
     });
 }
@@ -43,7 +45,8 @@ fn peeks_beside_a_check_see_all_of_it_or_nothing() {
         let peek = || {
             let limiter = Arc::clone(&limiter);
             loom::thread::spawn(move || {
-                let [hour, second] = *limiter.peek(KEY).quotas();
+                let decision = limiter.peek(KEY);
+                let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
                 let seen = (hour.remaining(), second.remaining());
                 assert!(seen == (4, 2) || seen == (2, 0), "{seen:?}");
             })
