@@ -336,7 +336,7 @@ fn a_decision_shows_its_numbers() {
     );
     let never = format!("{:?}", limiter.check_n(&0, 3));
     assert!(
-        never.starts_with("Decision { allowed: false, never: true, binding: 0,"),
+        never.starts_with("Decision { allowed: false, exceeds_burst: true, binding: 0,"),
         "{never}"
     );
 }
