@@ -235,6 +235,12 @@ impl<const N: usize> FromStr for Policy<N> {
 /// assert!(limiter.allow("alice"));
 /// # Ok::<(), tollgate::InvalidQuota>(())
 /// ```
+///
+/// The list itself is none, as its length may not fit:
+///
+/// ```compile_fail
+/// let limiter = tollgate::RateLimiter::<u64, 4>::new(vec![tollgate::Quota::per_minute(10)]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a policy",
     label = "expected a `Quota`, an array of quotas or a `Policy`",

@@ -243,6 +243,29 @@ fn a_shard_is_locked_in_one_file() {
     }
 }
 
+/// What a key's state is made of is known in one place.
+#[test]
+fn only_the_arithmetic_knows_how_a_state_is_stored() {
+    for Source { name, code } in sources() {
+        let is_at_home = name.starts_with("arith/");
+        for form in ["[u64; N]", "[0; N]"] {
+            assert!(is_at_home || !code.contains(form), "{name} has {form}");
+        }
+    }
+}
+
+/// What the core is does not depend on the HTTP layer.
+#[test]
+fn no_file_of_the_core_asks_for_the_feature_of_the_http_layer() {
+    for Source { name, code } in sources() {
+        let is_of_the_core = !name.starts_with("tower") && name != "lib.rs";
+        assert!(
+            !(is_of_the_core && code.contains("feature = \"tower\"")),
+            "{name} depends on the feature tower"
+        );
+    }
+}
+
 /// A home is a file, or a directory with all that is in it.
 fn is_home(home: &str, file: &str) -> bool {
     file == home || (home.ends_with('/') && file.starts_with(home))
