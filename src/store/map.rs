@@ -218,8 +218,8 @@ mod tests {
 
     use super::*;
 
-    /// The same in each run. The default hasher places keys at random too, but a test here asks for
-    /// more than half of them at their first places, so it must not depend on a seed.
+    /// The same in each run: a test here expects more than half of the keys in their first buckets, and
+    /// must not depend on a seed.
     type Fixed = BuildHasherDefault<DefaultHasher>;
 
     fn of(keys: u64) -> Map<u64, 1, Fixed> {
@@ -235,9 +235,9 @@ mod tests {
         map
     }
 
-    /// How many of the keys are where they are asked for, each with its control byte.
-    fn fetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
-        let is_fetched = |key: &u64| {
+    /// Returns how many keys are where they are prefetched, each with its control byte.
+    fn prefetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
+        let is_prefetched = |key: &u64| {
             let hash = map.hash(key);
             let index = map.shard(hash);
             let shard = map.map.shards()[index].read();
@@ -249,18 +249,18 @@ mod tests {
             assert_eq!(entry, end.wrapping_sub(place + 1).cast_const());
             entry == std::ptr::from_ref(stored)
         };
-        (0..keys).filter(is_fetched).count() as u64
+        (0..keys).filter(is_prefetched).count() as u64
     }
 
-    /// If a next version of dashmap or hashbrown lays its entries out in another way, this says so.
+    /// Fails if another version of dashmap or hashbrown lays its entries out differently.
     #[test]
-    fn most_keys_are_where_they_are_asked_for() {
-        assert_eq!(fetched(&of(1), 1), 1);
+    fn most_keys_are_where_they_are_prefetched() {
+        assert_eq!(prefetched(&of(1), 1), 1);
         for keys in [5_000, 7_000, 100_000] {
             let map = of(keys);
-            // A key finds its place free as often as the table is empty when it is stored: in some
-            // 9 of 16 cases at the least, as a table is no more than 7/8 full.
-            let before = fetched(&map, keys);
+            // A key finds its first bucket free as often as the table is empty when it is inserted: in
+            // at least some 9 of 16 cases, as a table is at most 7/8 full.
+            let before = prefetched(&map, keys);
             assert!(before > keys / 2, "{before} of {keys}");
 
             for shard in 0..map.shards() {
@@ -271,7 +271,7 @@ mod tests {
                 }
                 map.shrink(shard);
             }
-            let after = fetched(&map, keys / 5);
+            let after = prefetched(&map, keys / 5);
             assert!(after > keys / 10, "{after} of {}", keys / 5);
         }
     }
@@ -320,9 +320,9 @@ mod tests {
         assert_eq!((scan.visited, scan.next), (0, None));
     }
 
-    /// Of dashmap's `raw-api`, which it declares unstable, and of hashbrown's raw table: the shard
-    /// is chosen by the bits below the highest seven, the number of buckets is the smallest power
-    /// of two that holds the keys with a load of 7/8, and tombstones count as neither.
+    /// dashmap declares its `raw-api` unstable. The table relies on the following of it, and of
+    /// hashbrown's raw table: the bits below the highest seven choose the shard. The number of buckets is
+    /// the smallest power of two that holds the keys with a load of 7/8. Tombstones count as neither.
     #[test]
     fn what_is_relied_on_of_dashmap() {
         let map = Map::<u64, 1, Fixed>::new(8, Fixed::default());
