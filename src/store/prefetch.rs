@@ -29,8 +29,8 @@ const ALIGNED: usize = 16;
 
 /// Where the entries of a shard lie, which are of type `T`.
 ///
-/// Written under the shard's lock, and read without: relaxed, as nothing is read by it. Should the
-/// two words be of different times, what is fetched may be of no use.
+/// It is written under the shard's lock and read without. Relaxed suffices, as no memory is read
+/// through it. If the two words are from different times, the prefetch is useless and harmless.
 pub(super) struct ShardLayout<T> {
     /// The end of the entries, where the control bytes begin.
     end: AtomicPtr<T>,
