@@ -246,7 +246,7 @@ def table(columns, heads, rows):
 
 def into(path, found):
     """Returns the text of a file with these tables."""
-    of_benches = path.resolve().parent.name == "benches"
+    of_benches = path.resolve().parent == HERE.resolve()
     due = [name for name in found if (name != "speed") == of_benches]
     text = path.read_text()
     begun = re.findall(r"<!-- begin (\S+) -->", text)

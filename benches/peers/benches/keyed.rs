@@ -305,7 +305,9 @@ impl Bench {
         }
         println!("\ncells that tollgate loses");
         for row in &self.rows {
-            if row.ratio < 1.0 && row.decides {
+            // As printed.
+            let is_lost = (row.ratio * 100.0).round() < 100.0;
+            if is_lost && row.decides {
                 println!("    {:50}{:22}{:8.2}", row.cell, row.contender, row.ratio);
             }
         }
