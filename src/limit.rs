@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -62,7 +63,7 @@ pub trait Limit<Q: ?Sized> {
 
     /// Why no decision could be made, such as a store that cannot be reached. It is neither a denial
     /// nor an allowed request. [`Infallible`] if a decision is always made.
-    type Error;
+    type Error: fmt::Display;
 
     /// A decision that is not made yet. [`Never`] if every decision is made at once.
     type Future: Future<Output = Result<Self::Decision, Self::Error>>;

@@ -123,3 +123,16 @@ fn a_limiter_decides_through_the_trait_as_it_checks() {
         }
     }
 }
+
+/// A borrowed decision is copied into one with room for its quotas, and into none with less.
+#[test]
+fn a_borrowed_decision_is_copied_into_one_with_room() {
+    let (limiter, _) = by_hand::<u64, 2>([Quota::per_second(2), Quota::per_minute(3)]);
+    let decision = limiter.check_n(&0, 2);
+    assert_eq!(decision.as_ref().to_decision::<2>(), Some(decision));
+    let roomy = decision.as_ref().to_decision::<5>().unwrap();
+    assert_eq!(roomy.as_ref(), decision.as_ref());
+    assert_eq!(roomy.quotas().len(), 2);
+    assert_eq!(decision.as_ref().to_decision::<1>(), None);
+    assert_eq!(decision.as_ref().to_decision::<0>(), None);
+}

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{DecisionSource, QuotaDecision, whole_seconds};
+use super::{Decision, DecisionSource, QuotaDecision, whole_seconds};
 
 /// A borrowed [`Decision`], whatever the number of quotas in its type.
 ///
@@ -87,6 +87,20 @@ impl<'a> DecisionRef<'a> {
     #[must_use]
     pub fn source(&self) -> DecisionSource {
         self.source
+    }
+
+    /// Returns a copy with room for `N` quotas, or `None` if the decision has more.
+    #[must_use]
+    pub fn to_decision<const N: usize>(&self) -> Option<Decision<N>> {
+        let (first, count) = (self.parts.first()?, self.parts.len());
+        let mut parts = [*first; N];
+        parts.get_mut(..count)?.copy_from_slice(self.parts);
+        Some(Decision {
+            parts,
+            count: u32::try_from(count).ok()?,
+            allowed: self.allowed,
+            source: self.source,
+        })
     }
 
     /// Returns the response header fields. See [`Decision::response_fields`].
