@@ -79,7 +79,7 @@ impl<const N: usize> Decision<N> {
     }
 
     /// Returns the decision without the number of quotas in its type.
-    #[must_use]
+    #[inline]
     pub fn as_ref(&self) -> DecisionRef<'_> {
         DecisionRef {
             parts: self.quotas(),
@@ -220,6 +220,7 @@ impl<const N: usize> fmt::Debug for Decision<N> {
 }
 
 /// Rounds up, so that a client that waits this many seconds has waited long enough.
+#[inline]
 pub(crate) fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

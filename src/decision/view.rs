@@ -18,18 +18,21 @@ pub struct DecisionRef<'a> {
 impl<'a> DecisionRef<'a> {
     /// Whether the bucket held the units. See [`Decision::is_allowed`].
     #[must_use]
+    #[inline]
     pub fn is_allowed(&self) -> bool {
         self.allowed
     }
 
     /// Whether no wait helps. See [`Decision::exceeds_burst`].
     #[must_use]
+    #[inline]
     pub fn exceeds_burst(&self) -> bool {
         self.parts.iter().any(QuotaDecision::exceeds_burst)
     }
 
     /// Returns the burst of the binding quota, in units. See [`Decision::limit`].
     #[must_use]
+    #[inline]
     pub fn limit(&self) -> u64 {
         let binding = self.parts.get(self.binding());
         binding.map(QuotaDecision::limit).unwrap_or_default()
@@ -37,6 +40,7 @@ impl<'a> DecisionRef<'a> {
 
     /// Returns the units that are left. See [`Decision::remaining`].
     #[must_use]
+    #[inline]
     pub fn remaining(&self) -> u64 {
         let remaining = self.parts.iter().map(QuotaDecision::remaining);
         remaining.min().unwrap_or_default()
@@ -44,6 +48,7 @@ impl<'a> DecisionRef<'a> {
 
     /// Returns the time until the request passes. See [`Decision::retry_after`].
     #[must_use]
+    #[inline]
     pub fn retry_after(&self) -> Option<Duration> {
         if self.exceeds_burst() {
             return None;
@@ -56,12 +61,14 @@ impl<'a> DecisionRef<'a> {
 
     /// Returns that time in seconds, rounded up. See [`Decision::retry_after_seconds`].
     #[must_use]
+    #[inline]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after().map(whole_seconds)
     }
 
     /// Returns the time until every bucket is full. See [`Decision::reset_after`].
     #[must_use]
+    #[inline]
     pub fn reset_after(&self) -> Duration {
         let reset_after = self.parts.iter().map(QuotaDecision::reset_after);
         reset_after.max().unwrap_or_default()
@@ -69,6 +76,7 @@ impl<'a> DecisionRef<'a> {
 
     /// Returns the index of the quota that binds. See [`Decision::binding`].
     #[must_use]
+    #[inline]
     pub fn binding(&self) -> usize {
         let tighter = |best: usize, next: usize| {
             let ordering = self.parts[next].cmp_tightness(&self.parts[best], self.allowed);
@@ -79,6 +87,7 @@ impl<'a> DecisionRef<'a> {
 
     /// Returns the numbers of each quota. See [`Decision::quotas`].
     #[must_use]
+    #[inline]
     pub fn quotas(&self) -> &'a [QuotaDecision] {
         self.parts
     }

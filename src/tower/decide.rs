@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::limit::{AsDecision, Checked, Limit};
 use crate::tower::config::{Config, MissingKey, OnStoreError, Predicate};
 use crate::tower::head::Head;
-use crate::tower::headers::{Prepared, RateLimitHeaders};
+use crate::tower::headers::{Prepared, RateLimitHeaders, insert_retry_after};
 use crate::tower::key::{KeyError, RequestKey};
 use crate::tower::rejection::Rejection;
 use crate::tower::response::RejectionResponse;
@@ -19,7 +19,7 @@ pub(super) enum Verdict<D, O> {
     Rejected(Response<O>),
 }
 
-/// A request that waits for the decision of a store.
+/// A decision that a store has not made yet.
 pub(super) struct Undecided<F> {
     pub(super) future: F,
     pub(super) asked: Asked,
@@ -141,7 +141,9 @@ fn conclude<D: AsDecision, O>(
     let rejection = Rejection::new(request, view, cost, headers);
     trace(&rejection, logged_key);
     let mut response = respond.respond(&rejection);
-    prepared.add_to(response.headers_mut());
+    let fields = response.headers_mut();
+    insert_retry_after(fields, view);
+    prepared.add_to(fields);
     Verdict::Rejected(response)
 }
 

@@ -131,6 +131,7 @@ impl RateLimitHeaders {
     /// Each kind of field is left as it is if the headers have any field of that kind: a layer within
     /// wrote it, whose limit is nearer to the work.
     pub fn insert_into(&self, headers: &mut HeaderMap, decision: DecisionRef<'_>) {
+        insert_retry_after(headers, decision);
         self.prepare(decision).add_to(headers);
     }
 
@@ -171,12 +172,7 @@ impl RateLimitHeaders {
                 Some(Box::new([policy.clone(), limit]))
             }
         });
-        let retry_after = decision.retry_after_seconds();
-        Prepared {
-            x_ratelimit,
-            ietf,
-            retry_after,
-        }
+        Prepared { x_ratelimit, ietf }
     }
 }
 
@@ -186,7 +182,6 @@ pub(super) struct Prepared {
     x_ratelimit: Option<XRateLimit>,
     /// The policy and the limit.
     ietf: Option<Box<[HeaderValue; 2]>>,
-    retry_after: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -198,11 +193,6 @@ struct XRateLimit {
 
 impl Prepared {
     pub(super) fn add_to(self, headers: &mut HeaderMap) {
-        if let Some(seconds) = self.retry_after
-            && !headers.contains_key(header::RETRY_AFTER)
-        {
-            headers.insert(header::RETRY_AFTER, digits(seconds));
-        }
         if let Some(numbers) = self.x_ratelimit
             && !has_any(headers, [&LIMIT, &REMAINING, &RESET])
         {
@@ -217,6 +207,15 @@ impl Prepared {
             headers.insert(&IETF_POLICY, policy);
             headers.insert(&IETF_LIMIT, limit);
         }
+    }
+}
+
+/// Inserts `Retry-After` if a wait helps, and if it is not there.
+pub(super) fn insert_retry_after(headers: &mut HeaderMap, decision: DecisionRef<'_>) {
+    if let Some(seconds) = decision.retry_after_seconds()
+        && !headers.contains_key(header::RETRY_AFTER)
+    {
+        headers.insert(header::RETRY_AFTER, digits(seconds));
     }
 }
 

@@ -82,16 +82,17 @@ where
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
                 let shared = Arc::clone(&self.shared);
-                let waiting = Waiting {
+                let request = Waiting {
                     inner,
                     request,
                     shared,
                     asked,
                 };
-                Step::Undecided {
+                let undecided = Box::pin(Decide {
                     future,
-                    waiting: Some(waiting),
-                }
+                    request: Some(request),
+                });
+                Step::Undecided { undecided }
             }
         };
         RateLimitFuture { step }
@@ -108,17 +109,16 @@ pin_project! {
         L: Limit<K::Key>,
     {
         #[pin]
-        step: Step<T::Response, T::Future, L::Future, Waiting<T, L, K, A, I>, I>,
+        step: Step<T::Response, T::Future, Decide<L::Future, Waiting<T, L, K, A, I>>, I>,
     }
 }
 
 pin_project! {
     #[project = StepPinned]
-    enum Step<R, F, D, W, I> {
+    enum Step<R, F, U, I> {
+        // Boxed, so that it takes no room in the future of a limiter that decides at once.
         Undecided {
-            #[pin]
-            future: D,
-            waiting: Option<W>,
+            undecided: Pin<Box<U>>,
         },
         Rejected {
             response: Option<R>,
@@ -133,7 +133,16 @@ pin_project! {
     }
 }
 
-/// What waits with a request for the decision of a store.
+pin_project! {
+    /// A request, and the future of the decision on it.
+    struct Decide<D, W> {
+        #[pin]
+        future: D,
+        request: Option<W>,
+    }
+}
+
+/// A request that waits for the decision of a store, with all that is needed then.
 struct Waiting<T, L, K, A, I>
 where
     K: RequestKey,
@@ -145,7 +154,7 @@ where
     asked: Asked,
 }
 
-impl<O, F, D, W, I: RequestBody> Step<Response<O>, F, D, W, I> {
+impl<O, F, U, I: RequestBody> Step<Response<O>, F, U, I> {
     /// Passes the request to the inner service, or prepares its rejection.
     #[inline]
     fn after<T, L, K>(
@@ -153,7 +162,7 @@ impl<O, F, D, W, I: RequestBody> Step<Response<O>, F, D, W, I> {
         inner: &mut T,
         mut request: Request<I>,
         config: &Config<L, K>,
-    ) -> Step<Response<O>, F, D, W, I>
+    ) -> Step<Response<O>, F, U, I>
     where
         T: Service<Request<I>, Future = F>,
         K: RequestKey,
@@ -181,7 +190,7 @@ impl<O, F, D, W, I: RequestBody> Step<Response<O>, F, D, W, I> {
         mut response: Response<O>,
         request: Request<I>,
         limits: Option<Limits>,
-    ) -> Step<Response<O>, F, D, W, I> {
+    ) -> Step<Response<O>, F, U, I> {
         let mut drain = None;
         if let Some(limits) = limits {
             match limits.plan(&request) {
@@ -212,10 +221,11 @@ where
         let mut step = self.project().step;
         loop {
             match step.as_mut().project() {
-                StepPinned::Undecided { future, waiting } => {
-                    let answer = ready!(future.poll(context));
+                StepPinned::Undecided { undecided } => {
+                    let undecided = undecided.as_mut().project();
+                    let answer = ready!(undecided.future.poll(context));
                     // Polled again after a panic of the inner service.
-                    let Some(waiting) = waiting.take() else {
+                    let Some(waiting) = undecided.request.take() else {
                         return Poll::Pending;
                     };
                     let Waiting {
