@@ -95,8 +95,8 @@ impl Clock {
     ///
     /// - **Delays.** The thread also [sweeps all limiters](crate::RateLimiter#threads). A refresh
     ///   can wait for a slice of a sweep, and for the `Drop` of swept keys.
-    /// - **Late refreshes.** If a refresh is late by more than 0.1 s and by more than four
-    ///   intervals, about one check in 64 of each thread refreshes the time itself.
+    /// - **Late refreshes.** A refresh may be late by more than 0.1 s and by more than four
+    ///   intervals. About one check in 64 of each thread then refreshes the time itself.
     /// - **Fork.** The time of a forked child stands still until such a check. That check starts a
     ///   thread in the child.
     ///

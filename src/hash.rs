@@ -2,8 +2,8 @@
 //!
 //! # Which variant, and why
 //!
-//! The table uses three parts of one hash. The highest 7 bits are the tag of a key, the bits below
-//! them choose its shard, and the lowest bits choose its slot in the shard. The per-thread cache of
+//! The table uses three parts of one hash. The highest 7 bits are the tag of a key. The bits below
+//! them choose its shard. The lowest bits choose its slot in the shard. The per-thread cache of
 //! denied keys chooses its set by the bits from 32 up.
 //!
 //! `foldhash::fast` multiplies an integer key by a secret and folds the product: `low ^ high` of

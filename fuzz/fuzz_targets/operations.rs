@@ -1,8 +1,8 @@
 //! Compares each decision of a limiter with the oracle.
 //!
-//! An input is a policy of one or two quotas, with any numbers that `Quota::new` accepts, and a
-//! sequence of checks, peeks, moves of the clock, sweeps and forgets over three keys. The target
-//! checks that
+//! An input is a policy and a sequence of operations. The policy has one or two quotas, with any
+//! numbers that `Quota::new` accepts. The operations are checks, peeks, moves of the clock, sweeps
+//! and forgets over three keys. The target checks that
 //!
 //! - every number of every check and peek equals that of `tests/common/oracle.rs`. If a unit does
 //!   not take a whole number of ns, it equals the model's at a time less than 1 ns away;
