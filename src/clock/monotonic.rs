@@ -5,7 +5,7 @@ use crate::arith::scale::HORIZON;
 use crate::sync::{AtomicU64, Ordering};
 
 /// How far `high_water` may lag behind the system clock, in ns. All threads share its cache line.
-/// If each check wrote to it, every other thread would wait. `benches/README.md` has the cost.
+/// If each check wrote to it, every other thread would wait. `docs/architecture.md` has the cost.
 const SYSTEM_LAG: u64 = 1_000_000;
 
 /// Tests move a `ManualClock` back by any time, so it has no lag. In the models it has the lag of
