@@ -425,7 +425,7 @@ fn nothing_is_stored_for_what_is_public_or_turned_away() {
                 .await;
                 assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{sent:?}");
                 assert_eq!(field(&answer.headers, "www-authenticate"), "Bearer");
-                assert_eq!(answer.json(), json!({ "detail": "unknown token" }));
+                assert_eq!(answer.json(), json!({ "detail": "invalid token" }));
                 answer.says_nothing_of_a_limit();
             }
         }
