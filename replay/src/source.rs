@@ -70,7 +70,7 @@ impl fmt::Display for Source {
     }
 }
 
-const SAMPLE: &[u8] = include_bytes!("sample.log");
+const SAMPLE: &[u8] = include_bytes!("../sample.log");
 
 /// Large enough that reading costs little, small enough to stay in a processor's cache.
 const BUFFER: usize = 64 * 1024;
