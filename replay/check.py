@@ -1,7 +1,7 @@
 """Works out what `replay` reports, in another way, to compare the two number by number.
 
-    cargo run --release --example replay -- --policy "10/minute; 60/hour" access.log > report.txt
-    python3 examples/replay/check.py --policy "10/minute; 60/hour" --compare report.txt access.log
+    cargo run --release -p tollgate-replay -- --policy "10/minute; 60/hour" access.log > report.txt
+    python3 replay/check.py --policy "10/minute; 60/hour" --compare report.txt access.log
 
 Everything is held in memory at once and every number is a fraction: a bucket has a level, which
 rises with time up to the burst. What a line must be like to count is said in `log_line.rs`, and

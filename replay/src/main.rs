@@ -1,11 +1,11 @@
 //! What would this policy have done to yesterday's traffic?
 //!
-//! `cargo run --release --example replay -- [--policy "10/minute; 60/hour"] [FILE…]`
+//! `cargo run --release -p tollgate-replay -- [--policy "10/minute; 60/hour"] [FILE…]`
 //!
 //! Reads access logs, asks a limiter about each request at the time that the log gives it, and
 //! reports what would have been refused, and to whom. Without a file it replays a small sample.
 //!
-//! `check.py`, beside this file, works the same numbers out in another way, to compare with.
+//! `check.py`, in the folder of the package, works the same numbers out in another way, to compare with.
 
 mod lines;
 mod log_line;
@@ -39,7 +39,7 @@ use crate::source::Source;
 /// Replays access logs in the common or combined format against a rate limiter, with the client's
 /// address as the key and the log's own time as the clock.
 #[derive(Parser)]
-#[command(name = "replay")]
+#[command(name = "tollgate-replay")]
 struct Arguments {
     /// The quotas that every key must meet together, at most 8, separated by `;`
     #[arg(long, default_value_t = AnyPolicy::from(Policy::default()))]
@@ -136,12 +136,13 @@ mod tests {
     use super::*;
 
     fn report(arguments: &[&str]) -> String {
-        let arguments = Arguments::try_parse_from([&["replay"], arguments].concat()).unwrap();
+        let arguments =
+            Arguments::try_parse_from([&["tollgate-replay"], arguments].concat()).unwrap();
         run(&arguments).unwrap().to_string()
     }
 
     fn refusal(arguments: &[&str]) -> clap::Error {
-        match Arguments::try_parse_from([&["replay"], arguments].concat()) {
+        match Arguments::try_parse_from([&["tollgate-replay"], arguments].concat()) {
             Ok(_) => panic!("{arguments:?} were taken"),
             Err(refusal) => refusal,
         }
@@ -208,7 +209,7 @@ stored after sweeping:  6
 
     #[test]
     fn a_missing_file_is_an_error_that_names_it() {
-        let arguments = Arguments::parse_from(["replay", "-", "there/is/no.log"]);
+        let arguments = Arguments::parse_from(["tollgate-replay", "-", "there/is/no.log"]);
         let error = run(&arguments)
             .map(|report| report.to_string())
             .unwrap_err();
