@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use crate::sync::{Arc, Mutex, Shared, Sleeper, is_same, per_process, spawn};
+use crate::sync::{Arc, Mutex, Shared, Sleeper, is_same, per_process, require_threads, spawn};
 
 /// What a job wants after a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,7 @@ impl Registration {
         delay: Duration,
         job: impl FnMut(bool) -> Next + Send + 'static,
     ) -> io::Result<Registration> {
+        require_threads()?;
         let (queue, of_thread) = (queue(), queue());
         let mut state = queue.state.lock();
         if !state.has_thread {

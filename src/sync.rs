@@ -17,6 +17,15 @@ mod imp {
         time::{Duration, Instant},
     };
 
+    /// Returns an error on a target that has no threads. There real time may be missing too.
+    pub(crate) fn require_threads() -> io::Result<()> {
+        if cfg!(all(target_family = "wasm", not(target_feature = "atomics"))) {
+            let message = "this target has no threads";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+
     /// Starts a thread that is never joined.
     pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         thread::Builder::new().name(name.to_owned()).spawn(run)?;
@@ -58,6 +67,11 @@ mod imp {
         }
     }
 
+    /// Returns the id of this process, or 0 where processes cannot fork and may have no id.
+    fn process_id() -> u32 {
+        if cfg!(unix) { id() } else { 0 }
+    }
+
     /// What [`per_process`] makes.
     pub(crate) type Shared<T> = &'static T;
 
@@ -86,7 +100,7 @@ mod imp {
 
         /// The value of this process, which `make` makes if there is none yet.
         pub(crate) fn get(&'static self, make: fn() -> T) -> &'static T {
-            let process = id();
+            let process = process_id();
             let new = || Incarnation {
                 process,
                 value: make(),
@@ -163,6 +177,10 @@ mod imp {
         pub(crate) fn wake(&self) {
             self.bell.notify_one();
         }
+    }
+
+    pub(crate) fn require_threads() -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) fn spawn(_: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {

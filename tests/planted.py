@@ -346,7 +346,7 @@ BUGS = [
         "            evaluation.unwrap_or_else(store)\n",
         "models",
         [
-            "nobody_is_refused_while_a_unit_is_there",
+            "no_thread_is_denied_while_a_unit_is_there",
             "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
             "a_stalled_caller_earns_nothing_from_before_the_forgetting",
             "a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more",
@@ -385,7 +385,7 @@ BUGS = [
         "        if let",
         "models",
         [
-            "a_refusal_by_one_quota_spends_from_neither",
+            "a_denial_by_one_quota_spends_from_neither",
             "neither_quota_is_exceeded_while_the_faster_refills",
         ],
     ),
@@ -476,7 +476,7 @@ BUGS = [
         "        self.core.table.remove(key, || self.core.denied.invalidate())",
         "        self.core.table.remove(key, || ())",
         "models",
-        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        ["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     Bug(
         "memory: a forgetting ends the memories before it takes the lock",
@@ -484,7 +484,7 @@ BUGS = [
         "        self.core.table.remove(key, || self.core.denied.invalidate())",
         "        self.core.denied.invalidate();\n        self.core.table.remove(key, || ())",
         "models",
-        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        ["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     Bug(
         "memory: a forgetting ends the memories after it released the lock",
@@ -493,7 +493,7 @@ BUGS = [
         "        let was = self.core.table.remove(key, || ());\n"
         "        self.core.denied.invalidate();\n        was",
         "models",
-        ["whoever_is_told_of_a_key_that_was_found_forgotten_is_not_refused_from_memory"],
+        ["a_thread_that_is_told_that_a_key_was_found_forgotten_is_not_denied_from_the_cache"],
     ),
     Bug(
         "memory: the epoch is read when the table has been asked",
@@ -503,7 +503,7 @@ BUGS = [
         "            let epoch = core.denied.epoch();\n"
         "            core.denied.insert(hash, key, evaluation.words, epoch);\n",
         "models",
-        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        ["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     Bug(
         "memory: believed in whatever epoch",
@@ -511,7 +511,7 @@ BUGS = [
         "Some(evaluation) if self.epoch() == epoch =>",
         "Some(evaluation) if self.epoch() >= epoch =>",
         "models",
-        ["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        ["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     Bug(
         "memory: the epoch is compared before the clock is read",
@@ -520,7 +520,7 @@ BUGS = [
         "            let now = self.epoch();\n            match judge(hit.words) {\n"
         "                Some(evaluation) if now == epoch =>",
         "models",
-        ["a_remembered_refusal_is_as_of_a_time_before_the_forgetting"],
+        ["a_cached_denial_is_from_before_the_forgetting"],
     ),
     Bug(
         "memory: looked into at every 16th check, whoever's that is",
@@ -528,7 +528,7 @@ BUGS = [
         "count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN",
         "count.is_multiple_of(PATIENCE)",
         "lib",
-        ["denied::cache::tests::a_key_that_comes_at_every_so_manieth_check_is_found"],
+        ["denied::cache::tests::a_key_that_comes_at_every_nth_check_is_found"],
     ),
     Bug(
         "memory: a place that a limiter had is not given to another",
@@ -554,7 +554,7 @@ BUGS = [
         "end.wrapping_sub(place + 1)",
         "end.wrapping_add(place)",
         "lib",
-        ["store::map::tests::most_keys_are_where_they_are_asked_for"],
+        ["store::map::tests::most_keys_are_where_they_are_prefetched"],
     ),
     Bug(
         "table: keys are asked for where they were before the table grew",
@@ -570,7 +570,7 @@ BUGS = [
             '            }\n'
         ),
         "lib",
-        ["store::map::tests::most_keys_are_where_they_are_asked_for"],
+        ["store::map::tests::most_keys_are_where_they_are_prefetched"],
     ),
     Bug(
         "table: keys are asked for where they were before the table shrank",
@@ -583,7 +583,7 @@ BUGS = [
             '            shard.shrink_to(keys, |(stored, _)| self.hash(stored));\n'
         ),
         "lib",
-        ["store::map::tests::most_keys_are_where_they_are_asked_for"],
+        ["store::map::tests::most_keys_are_where_they_are_prefetched"],
     ),
     Bug(
         "text: the Kelvin sign passes for a k, as Unicode folds it",
@@ -741,7 +741,7 @@ BUGS = [
     Bug(
         "memory: stays when the limiter is gone",
         "src/denied.rs",
-        "        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;",
+        "        let is_own = |cache: &mut Box<LimiterCache>| cache.limiter == self.limiter;",
         "        let is_own = |_: &mut Box<LimiterCache>| false;",
         "refusals",
         ["whoever_drops_a_limiter_drops_its_keys"],
@@ -749,8 +749,8 @@ BUGS = [
     Bug(
         "memory: of limiters that are gone, another thread's stays for ever",
         "src/denied.rs",
-        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);",
-        "home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD - 1);",
+        "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD);",
+        "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD - 1);",
         "refusals",
         ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),
@@ -760,7 +760,7 @@ BUGS = [
         '        if state.due.is_empty() && !is_inherited {',
         '        if state.due.len() == usize::MAX {',
         "models",
-        ["dropping_the_limiter_ends_the_thread_wherever_it_is"],
+        ["dropping_the_limiter_ends_the_thread_at_any_point"],
     ),
     Bug(
         "maintenance: the thread ends and does not say so",
@@ -794,7 +794,7 @@ BUGS = [
         "if !was_removed || next == Next::Again => now,",
         "if next != Next::Done => now,",
         "models",
-        ["a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped"],
+        ["a_job_that_is_removed_at_any_point_cleans_up_and_is_dropped"],
     ),
     Bug(
         "maintenance: a job in slices goes before all that is due",
@@ -862,7 +862,7 @@ BUGS = [
         "const SLICE: usize = 4_096;",
         "const SLICE: usize = usize::MAX;",
         "lib",
-        ["store::tests::a_slice_looks_at_some_thousand_buckets"],
+        ["store::tests::a_slice_visits_some_thousand_buckets"],
     ),
     Bug(
         "sweep: a shard is scanned under one lock",
@@ -870,7 +870,7 @@ BUGS = [
         "const SCANNED_AT_ONCE: usize = 4_096;",
         "const SCANNED_AT_ONCE: usize = usize::MAX;",
         "lib",
-        ["store::tests::a_slice_looks_at_some_thousand_buckets"],
+        ["store::tests::a_slice_visits_some_thousand_buckets"],
     ),
     Bug(
         "time: two coarse clocks that are used by turns are one of them never checked",

@@ -21,14 +21,14 @@ use tollgate::tower::{
     GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
     RejectionResponse,
 };
-use tollgate::{Decision, Policy, Quota};
+use tollgate::{Decision, IntoPolicy, Quota};
 use tower::{Layer, service_fn};
 
 const LET_THROUGH: OnMissingKey = OnMissingKey::Allow;
 
 /// The answer to a request that comes `elapsed` after the bucket was emptied.
 async fn denied_after<const N: usize>(
-    policy: impl Into<Policy<N>>,
+    policy: impl IntoPolicy<N>,
     elapsed: Duration,
 ) -> Response<String> {
     let (limiter, clock) = limiter(policy);
@@ -178,7 +178,7 @@ fn parameter(list: &List, index: usize, name: &str) -> Option<u64> {
 }
 
 /// What `RateLimit-Policy` and `RateLimit` say of the first request.
-async fn ietf<const N: usize>(policy: impl Into<Policy<N>>) -> (String, String) {
+async fn ietf<const N: usize>(policy: impl IntoPolicy<N>) -> (String, String) {
     let (limiter, _clock) = limiter(policy);
     let layer =
         RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow).ietf_fields(IetfDraft::Draft11);
@@ -686,11 +686,11 @@ async fn a_status_that_nobody_knows_is_answered() {
     assert!(
         answer(tollgate::tower::TextResponse)
             .await
-            .starts_with("Refused: ")
+            .starts_with("Rejected: ")
     );
     let problem: Value = serde_json::from_str(&answer(ProblemResponse).await).unwrap();
     assert_eq!(
         (&problem["title"], &problem["status"]),
-        (&json!("Refused"), &json!(599))
+        (&json!("Rejected"), &json!(599))
     );
 }

@@ -493,7 +493,7 @@ fn a_refusal_has_the_status_of_one() {
         let panic = layer.unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
         let expected =
-            format!("found {status} as the status of a refusal, expected one of 4xx or 5xx");
+            format!("found {status} as the status of a rejection, expected one of 4xx or 5xx");
         assert_eq!(*message, expected);
     }
 }

@@ -142,9 +142,10 @@ impl<const N: usize> Subject<N> {
 
         let after = |wait| now.saturating_add(nanos(wait));
         let retry = peek.retry_after().map(after);
-        let resets = peek.quotas().map(|part| after(part.reset_after()));
+        let resets = peek.quotas().iter().map(|part| after(part.reset_after()));
+        let resets: Vec<u64> = resets.collect();
 
-        let waits = resets.into_iter().chain(retry);
+        let waits = resets.iter().copied().chain(retry);
         let mut times: Vec<u64> = waits
             .flat_map(|then| [then.saturating_sub(1), then])
             .collect();
@@ -156,22 +157,22 @@ impl<const N: usize> Subject<N> {
             self.judges[id].peek(&later, n, at);
             let is_due = peek.is_allowed() || retry.is_some_and(|then| at >= then);
             assert_eq!(later.is_allowed(), is_due);
-            for (part, reset) in later.quotas().iter().zip(resets) {
-                assert_eq!(part.remaining() == part.limit(), at >= reset);
+            for (part, reset) in later.quotas().iter().zip(&resets) {
+                assert_eq!(part.remaining() == part.limit(), at >= *reset);
             }
         }
     }
 }
 
-/// All that a decision says of each quota.
-fn numbers<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
-    let all = |part: QuotaDecision| (part.exceeds_burst(), part.retry_after(), held_by(&part));
-    decision.quotas().map(all)
+/// All numbers of each quota of a decision.
+fn numbers<const N: usize>(decision: &Decision<N>) -> Vec<impl PartialEq + Debug + use<N>> {
+    let all = |part: &QuotaDecision| (part.exceeds_burst(), part.retry_after(), held_by(part));
+    decision.quotas().iter().map(all).collect()
 }
 
-/// Of these, what does not depend on how much was asked for.
-fn held<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
-    decision.quotas().map(|part| held_by(&part))
+/// Those that do not depend on the number of units in the request.
+fn held<const N: usize>(decision: &Decision<N>) -> Vec<(u64, Duration)> {
+    decision.quotas().iter().map(held_by).collect()
 }
 
 fn held_by(part: &QuotaDecision) -> (u64, Duration) {

@@ -216,7 +216,7 @@ fn ietf_limit<const N: usize>(decision: &Decision<N>, names: &Names<N>) -> Optio
 fn effective_window(quota: &QuotaDecision) -> Duration {
     match quota.remaining() {
         0 => quota.available_after(1).unwrap_or_default(),
-        _ => quota.time_to_earn_remaining(),
+        remaining => quota.time_to_earn(remaining).unwrap_or_default(),
     }
 }
 
