@@ -9,7 +9,6 @@
 
 mod lines;
 mod log_line;
-mod policy;
 mod progress;
 mod reorder;
 mod replay;
@@ -28,11 +27,13 @@ use clap::Parser;
 use jiff::{Span, SpanRelativeTo};
 use tollgate::Policy;
 
-use crate::policy::AnyPolicy;
 use crate::progress::Progress;
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::source::Source;
+
+/// The most quotas of a policy.
+const MAX_QUOTAS: usize = 8;
 
 /// What would this policy have done to yesterday's traffic?
 ///
@@ -42,8 +43,8 @@ use crate::source::Source;
 #[command(name = "tollgate-replay")]
 struct Arguments {
     /// The quotas that every key must meet together, at most 8, separated by `;`
-    #[arg(long, default_value_t = AnyPolicy::from(Policy::default()))]
-    policy: AnyPolicy,
+    #[arg(long, default_value = "100/minute burst 10")]
+    policy: Policy<MAX_QUOTAS>,
 
     /// How far out of time order lines are put in order; later ones are replayed as they come, at
     /// the time already reached
@@ -86,7 +87,7 @@ fn run(arguments: &Arguments) -> io::Result<Report> {
     }
 
     let progress = Progress::over(&lengths);
-    let mut replay = Replay::new(&arguments.policy, arguments.reorder);
+    let mut replay = Replay::new(arguments.policy, arguments.reorder);
     for source in &sources {
         source
             .open(&progress)
@@ -141,10 +142,10 @@ mod tests {
         run(&arguments).unwrap().to_string()
     }
 
-    fn refusal(arguments: &[&str]) -> clap::Error {
+    fn usage_error(arguments: &[&str]) -> clap::Error {
         match Arguments::try_parse_from([&["tollgate-replay"], arguments].concat()) {
-            Ok(_) => panic!("{arguments:?} were taken"),
-            Err(refusal) => refusal,
+            Ok(_) => panic!("{arguments:?} were accepted"),
+            Err(error) => error,
         }
     }
 
@@ -218,14 +219,28 @@ stored after sweeping:  6
     }
 
     #[test]
-    fn a_bad_policy_is_refused_in_the_words_of_the_library() {
-        let refusal = refusal(&["--policy", "10/minute; 60/fortnight"]);
-        assert_eq!(refusal.kind(), ErrorKind::ValueValidation);
-        assert_eq!(refusal.exit_code(), 2);
+    fn a_bad_policy_is_an_error_in_the_words_of_the_library() {
+        let error = usage_error(&["--policy", "10/minute; 60/fortnight"]);
+        assert_eq!(error.kind(), ErrorKind::ValueValidation);
+        assert_eq!(error.exit_code(), 2);
         assert!(
-            refusal
+            error
                 .to_string()
                 .contains("found \"fortnight\" at character 15, expected a unit of time")
+        );
+    }
+
+    #[test]
+    fn a_policy_has_one_to_eight_quotas() {
+        let policy = |count| vec!["1/hour"; count].join("; ");
+        for count in 1..=MAX_QUOTAS {
+            let report = report(&["--policy", &policy(count)]);
+            assert!(report.contains("admitted:               7\n"), "{report}");
+        }
+        let error = usage_error(&["--policy", &policy(MAX_QUOTAS + 1)]).to_string();
+        assert!(
+            error.contains("found 9 quotas in the policy, expected 1 to 8"),
+            "{error}"
         );
     }
 
@@ -247,7 +262,7 @@ stored after sweeping:  6
     }
 
     #[test]
-    fn a_window_that_is_none_is_refused() {
+    fn a_window_that_is_no_duration_is_an_error() {
         for text in ["", "60", "soon", "1 month", "-1s", "-0.5s"] {
             assert!(whole_seconds(text).is_err(), "{text}");
         }

@@ -13,11 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tollgate::ManualClock;
+use tollgate::{ManualClock, Policy, RateLimiter};
 
+use crate::MAX_QUOTAS;
 use crate::lines::Lines;
 use crate::log_line::{MAX_LINE, Request};
-use crate::policy::{AnyLimiter, AnyPolicy};
 use crate::progress::Progress;
 use crate::reorder::Reorder;
 use crate::report::{Malformed, Report, Stored};
@@ -28,10 +28,10 @@ use crate::tally::Tally;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Replay {
-    policy: AnyPolicy,
+    policy: Policy<MAX_QUOTAS>,
     window: u64,
     clock: ManualClock,
-    limiter: Box<dyn AnyLimiter>,
+    limiter: RateLimiter<String, MAX_QUOTAS>,
     reorder: Reorder,
     span: Option<Span>,
     tally: Tally,
@@ -50,13 +50,17 @@ struct Span {
 
 impl Replay {
     /// Of requests put in order within `window` seconds, under `policy`.
-    pub(crate) fn new(policy: &AnyPolicy, window: u64) -> Replay {
+    pub(crate) fn new(policy: Policy<MAX_QUOTAS>, window: u64) -> Replay {
         let clock = ManualClock::new();
+        let limiter = RateLimiter::builder(policy)
+            .clock(clock.clone())
+            .manual_sweep()
+            .build();
         Replay {
-            policy: policy.clone(),
+            policy,
             window,
-            limiter: policy.limiter(clock.clone()),
             clock,
+            limiter,
             reorder: Reorder::within(window),
             span: None,
             tally: Tally::default(),
@@ -91,7 +95,7 @@ impl Replay {
         while let Some(request) = self.reorder.next_waiting() {
             self.decide(request);
         }
-        let before_sweep = self.limiter.stored();
+        let before_sweep = self.limiter.len();
         self.sweep();
         Report {
             policy: self.policy.to_string(),
@@ -106,7 +110,7 @@ impl Replay {
             stored: Stored {
                 peak: self.peak,
                 before_sweep,
-                after_sweep: self.limiter.stored(),
+                after_sweep: self.limiter.len(),
             },
         }
     }
@@ -120,7 +124,7 @@ impl Replay {
 
     fn decide(&mut self, Request { key, time }: Request) {
         let reached = self.reach(time);
-        if self.limiter.allow(&key) {
+        if self.limiter.allow(key.as_str()) {
             self.tally.admit(key);
         } else {
             self.tally.refuse(key, reached);
@@ -151,7 +155,7 @@ impl Replay {
 
     fn sweep(&mut self) {
         // Between sweeps keys are only added, so the peak lies right before one.
-        self.peak = self.peak.max(self.limiter.stored());
+        self.peak = self.peak.max(self.limiter.len());
         self.limiter.sweep();
     }
 }
@@ -167,7 +171,7 @@ mod tests {
     }
 
     fn replay(policy: &str, window: u64, logs: &[&[u8]]) -> Report {
-        let mut replay = Replay::new(&policy.parse().unwrap(), window);
+        let mut replay = Replay::new(policy.parse().unwrap(), window);
         for log in logs {
             replay
                 .read(&Source::Stdin, *log, &Progress::over(&[]))
