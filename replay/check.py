@@ -165,14 +165,14 @@ def report(requests, malformed, quotas):
         risen = (level + (now - then) * rate for level, (rate, _) in zip(left, quotas))
         return [min(level, Fraction(burst)) for level, (_, burst) in zip(risen, quotas)]
 
-    admitted, refused, minutes = (collections.Counter() for _ in range(3))
+    admitted, denied, minutes = (collections.Counter() for _ in range(3))
     for request, now in zip(requests, replayed):
         held = levels(request.key, now)
         if min(held) >= 1:
             buckets[request.key] = now, [level - 1 for level in held]
             admitted[request.key] += 1
         else:
-            refused[request.key] += 1
+            denied[request.key] += 1
             minutes[now // 60] += 1
 
     lines = []
@@ -185,19 +185,19 @@ def report(requests, malformed, quotas):
         row("requests", len(requests)),
         row("keys", len({request.key for request in requests})),
         row("admitted", sum(admitted.values())),
-        row("refused", sum(refused.values())),
+        row("denied", sum(denied.values())),
         row("late", late),
         row("malformed", malformed),
     ]
-    if refused:
-        lines.append("most refused keys:")
-        for key, count in sorted(refused.items(), key=lambda item: (-item[1], item[0]))[:10]:
-            lines.append(f"  {count:>8} refused {admitted[key]:>8} admitted  {key}")
+    if denied:
+        lines.append("most denied keys:")
+        for key, count in sorted(denied.items(), key=lambda item: (-item[1], item[0]))[:10]:
+            lines.append(f"  {count:>8} denied {admitted[key]:>8} admitted  {key}")
         minute, count = min(minutes.items(), key=lambda item: (-item[1], item[0]))
         minute = utc(minute * 60, "%Y-%m-%d %H:%M")
-        lines.append(row("busiest refused minute", f"{minute}, {count} refused"))
+        lines.append(row("busiest denied minute", f"{minute}, {count} denied"))
     else:
-        lines += [row("most refused keys", "none"), row("busiest refused minute", "none")]
+        lines += [row("most denied keys", "none"), row("busiest denied minute", "none")]
 
     bursts = [burst for _, burst in quotas]
     in_debt = sum(levels(key, replayed[-1]) != bursts for key in buckets)
@@ -229,8 +229,8 @@ def compare(reported, expected):
 
 
 def by_name(lines):
-    """The lines by their labels, and the most refused keys by their rank."""
-    keys = [line for line in lines if re.match(r" +\d+ refused +\d+ admitted  ", line)]
+    """The lines by their labels, and the most denied keys by their rank."""
+    keys = [line for line in lines if re.match(r" +\d+ denied +\d+ admitted  ", line)]
     names = {line.split(":")[0]: line for line in lines if not line.startswith(" ")}
     return names | {f"key {rank}": line for rank, line in enumerate(keys, start=1)}
 

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_the_hundred_years_are_refused() {
+    fn times_outside_the_hundred_years_are_malformed() {
         assert_eq!(time("01/Jan/1970:00:00:00 +0000"), Ok(0));
         assert_eq!(time("31/Dec/1969:23:59:59 +0000"), Err(Flaw::Time));
         assert_eq!(time("01/Jan/1970:00:00:00 +0001"), Err(Flaw::Time));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_do_not_exist_are_refused() {
+    fn times_that_do_not_exist_are_malformed() {
         for stamp in [
             "31/Feb/2000:00:00:00 +0000",
             "00/Oct/2000:00:00:00 +0000",
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_another_form_are_refused() {
+    fn stamps_of_another_form_are_malformed() {
         for stamp in [
             "1/Oct/2000:00:00:00 +0000",
             "10/10/2000:00:00:00 +0000",

@@ -3,7 +3,7 @@
 //! `cargo run --release -p tollgate-replay -- [--policy "10/minute; 60/hour"] [FILE…]`
 //!
 //! Reads access logs, asks a limiter about each request at the time that the log gives it, and
-//! reports what would have been refused, and to whom. Without a file it replays a small sample.
+//! reports what would have been denied, and to whom. Without a file it replays a small sample.
 //!
 //! `check.py`, in the folder of the package, works the same numbers out in another way, to compare with.
 
@@ -166,14 +166,14 @@ last request:           2026-03-12 10:03:25 UTC
 requests:               58
 keys:                   7
 admitted:               51
-refused:                7
+denied:                 7
 late:                   1
 malformed:              1
   sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
-most refused keys:
-         5 refused       14 admitted  198.51.100.23
-         2 refused       13 admitted  2001:db8:0:1::beef
-busiest refused minute: 2026-03-12 09:59 UTC, 5 refused
+most denied keys:
+         5 denied       14 admitted  198.51.100.23
+         2 denied       13 admitted  2001:db8:0:1::beef
+busiest denied minute:  2026-03-12 09:59 UTC, 5 denied
 stored at the peak:     6
 stored before sweeping: 4
 stored after sweeping:  1
@@ -193,14 +193,14 @@ last request:           2026-03-12 10:03:25 UTC
 requests:               58
 keys:                   7
 admitted:               47
-refused:                11
+denied:                 11
 late:                   1
 malformed:              1
   sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
-most refused keys:
-         8 refused       11 admitted  198.51.100.23
-         3 refused       12 admitted  2001:db8:0:1::beef
-busiest refused minute: 2026-03-12 09:59 UTC, 8 refused
+most denied keys:
+         8 denied       11 admitted  198.51.100.23
+         3 denied       12 admitted  2001:db8:0:1::beef
+busiest denied minute:  2026-03-12 09:59 UTC, 8 denied
 stored at the peak:     7
 stored before sweeping: 7
 stored after sweeping:  6

@@ -105,7 +105,7 @@ impl Replay {
             keys: self.tally.keys(),
             late: self.late,
             malformed: self.malformed,
-            most_refused: self.tally.most_refused(),
+            most_denied: self.tally.most_denied(),
             busiest: self.tally.busiest(),
             stored: Stored {
                 peak: self.peak,
@@ -127,7 +127,7 @@ impl Replay {
         if self.limiter.allow(key.as_str()) {
             self.tally.admit(key);
         } else {
-            self.tally.refuse(key, reached);
+            self.tally.deny(key, reached);
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn outcome(report: &Report) -> (u64, u64, u64) {
-        (report.all.admitted, report.all.refused, report.late)
+        (report.all.admitted, report.all.denied, report.late)
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         let report = replay("1/10 seconds", 60, &[log.concat().as_bytes()]);
         assert_eq!(outcome(&report), (4, 2, 2));
         let minute = report.busiest.unwrap();
-        assert_eq!((minute.start % 3_600, minute.refused), (120, 2));
+        assert_eq!((minute.start % 3_600, minute.denied), (120, 2));
     }
 
     #[test]
@@ -259,11 +259,11 @@ mod tests {
         let report = replay("1/second", 60, &[b""]).to_string();
         assert!(report.contains("requests:               0\n"), "{report}");
         assert!(
-            report.contains("most refused keys:      none\n"),
+            report.contains("most denied keys:       none\n"),
             "{report}"
         );
         assert!(
-            report.contains("busiest refused minute: none\n"),
+            report.contains("busiest denied minute:  none\n"),
             "{report}"
         );
     }

@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(crate) keys: usize,
     pub(crate) late: u64,
     pub(crate) malformed: Malformed,
-    pub(crate) most_refused: Vec<(String, Counts)>,
+    pub(crate) most_denied: Vec<(String, Counts)>,
     pub(crate) busiest: Option<Minute>,
     pub(crate) stored: Stored,
 }
@@ -66,24 +66,24 @@ impl fmt::Display for Report {
             row(f, "first request", utc(first, "%F %T UTC"))?;
             row(f, "last request", utc(last, "%F %T UTC"))?;
         }
-        row(f, "requests", self.all.admitted + self.all.refused)?;
+        row(f, "requests", self.all.admitted + self.all.denied)?;
         row(f, "keys", self.keys)?;
         row(f, "admitted", self.all.admitted)?;
-        row(f, "refused", self.all.refused)?;
+        row(f, "denied", self.all.denied)?;
         row(f, "late", self.late)?;
         row(f, "malformed", self.malformed.count)?;
         for line in &self.malformed.shown {
             writeln!(f, "  {line}")?;
         }
-        self.write_most_refused(f)?;
+        self.write_most_denied(f)?;
         match self.busiest {
-            None => row(f, "busiest refused minute", "none")?,
-            Some(Minute { start, refused }) => {
+            None => row(f, "busiest denied minute", "none")?,
+            Some(Minute { start, denied }) => {
                 let minute = utc(start, "%F %R UTC");
                 row(
                     f,
-                    "busiest refused minute",
-                    format_args!("{minute}, {refused} refused"),
+                    "busiest denied minute",
+                    format_args!("{minute}, {denied} denied"),
                 )?;
             }
         }
@@ -94,13 +94,13 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn write_most_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.most_refused.is_empty() {
-            return row(f, "most refused keys", "none");
+    fn write_most_denied(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.most_denied.is_empty() {
+            return row(f, "most denied keys", "none");
         }
-        writeln!(f, "most refused keys:")?;
-        for (key, Counts { admitted, refused }) in &self.most_refused {
-            writeln!(f, "  {refused:>8} refused {admitted:>8} admitted  {key}")?;
+        writeln!(f, "most denied keys:")?;
+        for (key, Counts { admitted, denied }) in &self.most_denied {
+            writeln!(f, "  {denied:>8} denied {admitted:>8} admitted  {key}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-/// How many keys are named as the most refused.
+/// How many keys are named as the most denied.
 const MOST: usize = 10;
 
 const MINUTE: u64 = 60;
@@ -11,15 +11,15 @@ const MINUTE: u64 = 60;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) admitted: u64,
-    pub(crate) refused: u64,
+    pub(crate) denied: u64,
 }
 
-/// A minute of UTC, and how many requests were refused in it.
+/// A minute of UTC, and how many requests were denied in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Minute {
     /// Seconds from the start of 1970.
     pub(crate) start: u64,
-    pub(crate) refused: u64,
+    pub(crate) denied: u64,
 }
 
 /// Grows with the number of different keys, as any exact answer about them must.
@@ -27,7 +27,7 @@ pub(crate) struct Minute {
 pub(crate) struct Tally {
     all: Counts,
     keys: HashMap<String, Counts>,
-    /// Of the latest refusal.
+    /// Of the latest denial.
     minute: Minute,
     busiest: Minute,
 }
@@ -38,18 +38,18 @@ impl Tally {
         self.keys.entry(key).or_default().admitted += 1;
     }
 
-    /// Counts a refusal at `time`, which is not before that of any refusal counted so far.
-    pub(crate) fn refuse(&mut self, key: String, time: u64) {
-        self.all.refused += 1;
-        self.keys.entry(key).or_default().refused += 1;
+    /// Counts a denial at `time`, which is not before that of any denial counted so far.
+    pub(crate) fn deny(&mut self, key: String, time: u64) {
+        self.all.denied += 1;
+        self.keys.entry(key).or_default().denied += 1;
 
         let start = time - time % MINUTE;
         if self.minute.start != start {
-            self.minute = Minute { start, refused: 0 };
+            self.minute = Minute { start, denied: 0 };
         }
-        self.minute.refused += 1;
+        self.minute.denied += 1;
         // Of equals the first stays.
-        if self.minute.refused > self.busiest.refused {
+        if self.minute.denied > self.busiest.denied {
             self.busiest = self.minute;
         }
     }
@@ -63,20 +63,20 @@ impl Tally {
         self.keys.len()
     }
 
-    /// The most refused keys, the most refused first, and of equals the first by its text.
-    pub(crate) fn most_refused(&self) -> Vec<(String, Counts)> {
-        let refused = self.keys.iter().filter(|(_, counts)| counts.refused > 0);
-        let mut most: Vec<_> = refused.collect();
-        most.sort_unstable_by_key(|(key, counts)| (Reverse(counts.refused), *key));
+    /// The most denied keys, the most denied first, and of equals the first by its text.
+    pub(crate) fn most_denied(&self) -> Vec<(String, Counts)> {
+        let denied = self.keys.iter().filter(|(_, counts)| counts.denied > 0);
+        let mut most: Vec<_> = denied.collect();
+        most.sort_unstable_by_key(|(key, counts)| (Reverse(counts.denied), *key));
         most.truncate(MOST);
         most.into_iter()
             .map(|(key, counts)| (key.clone(), *counts))
             .collect()
     }
 
-    /// The minute with the most refusals, the earliest of equals, if there was any refusal.
+    /// The minute with the most denials, the earliest of equals, if there was any denial.
     pub(crate) fn busiest(&self) -> Option<Minute> {
-        (self.busiest.refused > 0).then_some(self.busiest)
+        (self.busiest.denied > 0).then_some(self.busiest)
     }
 }
 
@@ -89,26 +89,26 @@ mod tests {
         let mut tally = Tally::default();
         tally.admit("a".into());
         tally.admit("b".into());
-        tally.refuse("a".into(), 0);
+        tally.deny("a".into(), 0);
         assert_eq!(tally.keys(), 2);
-        let (admitted, refused) = (2, 1);
-        assert_eq!(tally.all(), Counts { admitted, refused });
+        let (admitted, denied) = (2, 1);
+        assert_eq!(tally.all(), Counts { admitted, denied });
     }
 
     #[test]
-    fn the_ten_most_refused_are_ordered_by_refusals_and_then_by_text() {
+    fn the_ten_most_denied_are_ordered_by_denials_and_then_by_text() {
         let mut tally = Tally::default();
         for key in "lkjihgfedcba".chars().map(String::from) {
-            tally.refuse(key, 0);
+            tally.deny(key, 0);
         }
         tally.admit("b".into());
-        tally.refuse("l".into(), 0);
-        tally.admit("never refused".into());
-        let most = tally.most_refused();
+        tally.deny("l".into(), 0);
+        tally.admit("never denied".into());
+        let most = tally.most_denied();
         let keys: Vec<_> = most.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys.concat(), "labcdefghi");
-        let (admitted, refused) = (1, 1);
-        assert_eq!(most[2].1, Counts { admitted, refused });
+        let (admitted, denied) = (1, 1);
+        assert_eq!(most[2].1, Counts { admitted, denied });
     }
 
     #[test]
@@ -116,9 +116,9 @@ mod tests {
         let mut tally = Tally::default();
         assert_eq!(tally.busiest(), None);
         for time in [59, 60, 119, 121, 179, 60_000] {
-            tally.refuse("a".into(), time);
+            tally.deny("a".into(), time);
         }
-        let (start, refused) = (60, 2);
-        assert_eq!(tally.busiest(), Some(Minute { start, refused }));
+        let (start, denied) = (60, 2);
+        assert_eq!(tally.busiest(), Some(Minute { start, denied }));
     }
 }
