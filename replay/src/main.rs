@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release -p tollgate-replay -- [--policy "10/minute; 60/hour"] [FILE…]`
 //!
-//! Reads access logs, asks a limiter about each request at the time that the log gives it, and
-//! reports what would have been denied, and to whom. Without a file it replays a small sample.
+//! The program reads access logs and checks each request against a limiter, at the time of its
+//! line. It reports which requests would have been denied, and to which clients. Without a file it
+//! replays a built-in sample.
 //!
-//! `check.py`, in the folder of the package, works the same numbers out in another way, to compare with.
+//! `check.py`, in the folder of the package, calculates the same numbers in another way. CI
+//! compares the two.
 
 mod lines;
 mod log_line;
@@ -42,12 +44,12 @@ const MAX_QUOTAS: usize = 8;
 #[derive(Parser)]
 #[command(name = "tollgate-replay")]
 struct Arguments {
-    /// The quotas that every key must meet together, at most 8, separated by `;`
+    /// 1 to 8 quotas, separated by `;`, which apply to each key as one decision
     #[arg(long, default_value = "100/minute burst 10")]
     policy: Policy<MAX_QUOTAS>,
 
-    /// How far out of time order lines are put in order; later ones are replayed as they come, at
-    /// the time already reached
+    /// How long a request waits, in the time of the log, for lines with an earlier time. A line
+    /// that arrives after the wait is replayed at once, at the time already reached
     #[arg(
         long,
         value_name = "DURATION",
@@ -56,8 +58,8 @@ struct Arguments {
     )]
     reorder: u64,
 
-    /// Logs, plain or gzip, replayed one after the other as one; `-` is standard input, and
-    /// without any a built-in sample is replayed
+    /// Logs, plain or gzip, replayed in this order as one log; `-` is standard input. Default: a
+    /// built-in sample
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -77,12 +79,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Replays everything that was asked for. An error names its source.
+/// Replays all sources. An error names its source.
 fn run(arguments: &Arguments) -> io::Result<Report> {
     let sources = Source::all(&arguments.files);
     let mut lengths = Vec::new();
     for source in &sources {
-        // Before anything is replayed, which may take long: a file that is not there.
+        // A missing file is reported now, and not after a long replay of the files before it.
         lengths.push(source.length().map_err(|error| in_source(source, &error))?);
     }
 
@@ -101,7 +103,7 @@ fn in_source(source: &Source, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{source}: {error}"))
 }
 
-/// Whoever closes the pipe early has read all that they want.
+/// Prints the report. A reader that closes the pipe early is no error.
 fn print(report: &Report) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let printed = write!(stdout, "{report}").and_then(|()| stdout.flush());
@@ -114,7 +116,7 @@ fn print(report: &Report) -> io::Result<()> {
     }
 }
 
-/// Rounded up: logs count whole seconds, so that half a second apart is a whole one apart.
+/// Parses a duration as seconds, rounded up. The time stamps of logs have no fractions of a second.
 fn whole_seconds(text: &str) -> Result<u64, String> {
     if text.trim() == "0" {
         return Ok(0);
@@ -245,7 +247,7 @@ stored after sweeping:  6
     }
 
     #[test]
-    fn a_window_is_read_as_people_write_it() {
+    fn a_window_is_read_in_common_notations() {
         for (text, seconds) in [
             ("0", 0),
             ("0s", 0),

@@ -1,12 +1,12 @@
-//! The replay: requests in order of time, each decided at its own.
+//! Replays requests in order of time.
 //!
-//! 1. The clock stands at the time of the first request that [`Reorder`] gives, and from there on
-//!    at the latest time of those it has given: the time *reached*. It never goes back.
-//! 2. A request whose time is before the time reached is *late*. It is decided, and counted in a
-//!    minute, at the time reached.
-//! 3. The limiter is swept whenever the time reached has moved by the time that the slowest
-//!    bucket takes to fill, and by a minute at the least: a key idle for so long is forgotten, so
-//!    that what is stored is bounded by the keys of two such times. No decision depends on it.
+//! 1. The clock stands at the time *reached*: the latest time of the requests that [`Reorder`] has
+//!    returned. It never goes back.
+//! 2. A request whose time is before the time reached is *late*. It is decided and counted at the
+//!    time reached.
+//! 3. The limiter is swept each time that the clock has moved by the fill time of the policy, and
+//!    by at least one minute. A sweep forgets the keys that were idle for this long, so the table
+//!    holds at most the keys of two such intervals. No decision depends on a sweep.
 
 use std::{
     io::{self, BufRead},
@@ -24,7 +24,7 @@ use crate::report::{Malformed, Report, Stored};
 use crate::source::Source;
 use crate::tally::Tally;
 
-/// The least time between two sweeps: each looks at every stored key.
+/// The least time between two sweeps, as a sweep visits every stored key.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Replay {
@@ -49,7 +49,7 @@ struct Span {
 }
 
 impl Replay {
-    /// Of requests put in order within `window` seconds, under `policy`.
+    /// Starts a replay under `policy` that puts requests in order within `window` seconds.
     pub(crate) fn new(policy: Policy<MAX_QUOTAS>, window: u64) -> Replay {
         let clock = ManualClock::new();
         let limiter = RateLimiter::builder(policy)
@@ -70,7 +70,7 @@ impl Replay {
         }
     }
 
-    /// Takes all lines of `log`, after those of the logs before it.
+    /// Replays the lines of `log`, which continues the logs before it.
     pub(crate) fn read(
         &mut self,
         source: &Source,
@@ -90,7 +90,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Replays what still waits, and sweeps once more.
+    /// Replays the requests that still wait, sweeps, and returns the report.
     pub(crate) fn finish(mut self) -> Report {
         while let Some(request) = self.reorder.next_waiting() {
             self.decide(request);
@@ -131,8 +131,7 @@ impl Replay {
         }
     }
 
-    /// Moves the clock to `time` unless it is there or further, sweeps if that is due, and says
-    /// where the clock stands.
+    /// Moves the clock forward to `time`, sweeps if a sweep is due, and returns the time reached.
     fn reach(&mut self, time: u64) -> u64 {
         let span = self.span.get_or_insert(Span {
             first: time,
@@ -154,7 +153,7 @@ impl Replay {
     }
 
     fn sweep(&mut self) {
-        // Between sweeps keys are only added, so the peak lies right before one.
+        // Keys are only inserted between sweeps, so the peak is right before a sweep.
         self.peak = self.peak.max(self.limiter.len());
         self.limiter.sweep();
     }
@@ -164,7 +163,7 @@ impl Replay {
 mod tests {
     use super::*;
 
-    /// A line at `second` of a minute or later.
+    /// Returns a line of the time 13:00:00 plus `second`.
     fn line(host: &str, second: u64) -> String {
         let (minute, second) = (second / 60, second % 60);
         format!("{host} - - [10/Oct/2000:13:{minute:02}:{second:02} +0000] \"GET /\" 200 1\n")
@@ -186,7 +185,7 @@ mod tests {
 
     #[test]
     fn lines_within_the_window_are_replayed_in_order_of_time() {
-        // In the order of the lines, second 11 would find an empty bucket that is full at 21.
+        // In the order of the lines, the bucket would be empty at second 11 and full at 21.
         let log = [line("a", 21), line("a", 11), line("b", 90)].concat();
         let report = replay("1/10 seconds", 60, &[log.as_bytes()]);
         assert_eq!(outcome(&report), (3, 0, 0));
@@ -219,7 +218,7 @@ mod tests {
     #[test]
     fn several_logs_are_one() {
         let (one, two) = (line("a", 30), line("a", 20));
-        // Neither the reordering nor the clock starts anew; a line ends with its log.
+        // The order and the clock continue from log to log. The end of a log ends its last line.
         let report = replay(
             "1/10 seconds",
             60,
@@ -248,8 +247,8 @@ mod tests {
             .collect();
         let report = replay("1/10 seconds", 0, &[log.concat().as_bytes()]);
         assert_eq!(report.keys, 3_000);
-        // A key of second t is in debt until t + 10. A sweep at t, before the key of t is there,
-        // leaves 9; by the next there are a minute's more.
+        // The key of second t is in debt until t + 10. A sweep at t, before the key of t is
+        // inserted, leaves 9 keys. 60 more are inserted until the next sweep.
         assert_eq!(report.stored.peak, 9 + 60);
         assert_eq!(report.stored.after_sweep, 10);
     }

@@ -1,13 +1,13 @@
-//! Counts what happened to whom, and when it was worst.
+//! Counts decisions by key and by minute.
 
 use std::{cmp::Reverse, collections::HashMap};
 
-/// How many keys are named as the most denied.
+/// How many keys the report lists as the most denied.
 const MOST: usize = 10;
 
 const MINUTE: u64 = 60;
 
-/// What happened to one key, or to all.
+/// The decisions on one key, or on all keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) admitted: u64,
@@ -22,12 +22,12 @@ pub(crate) struct Minute {
     pub(crate) denied: u64,
 }
 
-/// Grows with the number of different keys, as any exact answer about them must.
+/// Counts decisions. Its memory grows with the number of different keys.
 #[derive(Default)]
 pub(crate) struct Tally {
     all: Counts,
     keys: HashMap<String, Counts>,
-    /// Of the latest denial.
+    /// The minute of the latest denial.
     minute: Minute,
     busiest: Minute,
 }
@@ -38,7 +38,7 @@ impl Tally {
         self.keys.entry(key).or_default().admitted += 1;
     }
 
-    /// Counts a denial at `time`, which is not before that of any denial counted so far.
+    /// Counts a denial at `time`, which must not be before an earlier call's.
     pub(crate) fn deny(&mut self, key: String, time: u64) {
         self.all.denied += 1;
         self.keys.entry(key).or_default().denied += 1;
@@ -48,7 +48,7 @@ impl Tally {
             self.minute = Minute { start, denied: 0 };
         }
         self.minute.denied += 1;
-        // Of equals the first stays.
+        // The first of several equal minutes stays.
         if self.minute.denied > self.busiest.denied {
             self.busiest = self.minute;
         }
@@ -58,12 +58,12 @@ impl Tally {
         self.all
     }
 
-    /// How many different keys there were.
+    /// Returns the number of different keys.
     pub(crate) fn keys(&self) -> usize {
         self.keys.len()
     }
 
-    /// The most denied keys, the most denied first, and of equals the first by its text.
+    /// Returns the most denied keys in descending order, and equals in order of their text.
     pub(crate) fn most_denied(&self) -> Vec<(String, Counts)> {
         let denied = self.keys.iter().filter(|(_, counts)| counts.denied > 0);
         let mut most: Vec<_> = denied.collect();
@@ -74,7 +74,7 @@ impl Tally {
             .collect()
     }
 
-    /// The minute with the most denials, the earliest of equals, if there was any denial.
+    /// Returns the minute with the most denials, and the earliest of equals.
     pub(crate) fn busiest(&self) -> Option<Minute> {
         (self.busiest.denied > 0).then_some(self.busiest)
     }
