@@ -15,9 +15,11 @@ Hash seeds are random, so each count is the median of three runs. Over 15 runs o
 median of three was more than 1.1% from the median of all, and no median of five more than 0.8%
 (AMD EPYC, rustc 1.95.0, 2026-11-26, commit 278f7c4).
 
-`--check` counts tollgate alone. It fails if a cell takes over 2% more than the record. A compiler
-that differs from the recorded one is named and is no excuse, because users pay for its regressions
-too. If the compiler is to blame, or if a cell takes over 2% less, record anew.
+`--check` counts tollgate alone. It fails if a cell takes over 5% more than the record, or more than
+`--tolerance` says. 2% suits the machine of the record. On others the C library copies and compares
+with other instructions. A compiler that differs from the recorded one is named and is no excuse,
+because users pay for its regressions too. If the compiler is to blame, or if a cell takes over 5%
+less, record anew.
 """
 
 import argparse
@@ -33,7 +35,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MANIFEST = HERE / "peers" / "Cargo.toml"
 RECORD = HERE / "results" / "instructions.csv"
-TOLERANCE = 0.02
 RUNS = 3
 # The checks, or requests, of the two runs.
 LENGTHS = {"check": (2_000, 22_000), "serve": (2_000, 4_000)}
@@ -116,7 +117,7 @@ def table(program, rustc, into):
             writer.writerows(rows)
 
 
-def check(program, rustc, record):
+def check(program, rustc, record, tolerance):
     """Returns whether tollgate takes no more than the record, cell by cell."""
     with open(record, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["contender"] == "tollgate"]
@@ -132,13 +133,13 @@ def check(program, rustc, record):
         if by != rustc:
             line += f"  (recorded with rustc {by}, this is {rustc})"
         print(line, flush=True)
-        if abs(change) > TOLERANCE:
+        if abs(change) > tolerance:
             (more if change > 0 else less).append(line)
     if less:
-        print(f"\nOver {TOLERANCE:.0%} less than recorded; record anew with --csv {record}:")
+        print(f"\nOver {tolerance:.0%} less than recorded; record anew with --csv {record}:")
         print("\n".join(less))
     if more:
-        print(f"\nFAILED, over {TOLERANCE:.0%} more than recorded in {record}:")
+        print(f"\nFAILED, over {tolerance:.0%} more than recorded in {record}:")
         print("\n".join(more))
     return not more
 
@@ -159,6 +160,7 @@ def main():
     parser.add_argument("--bench", choices=["keyed", "http"], default="keyed")
     parser.add_argument("--csv", metavar="FILE", help="record the table of checks there")
     parser.add_argument("--check", action="store_true", help="compare tollgate with the record")
+    parser.add_argument("--tolerance", metavar="PART", type=float, default=0.05, help="of --check")
     parser.add_argument("--record", metavar="FILE", default=RECORD, help="the record of --check")
     chosen = parser.parse_args()
     if chosen.check and chosen.csv:
@@ -181,7 +183,7 @@ def main():
         program = build("check")
         if not chosen.check:
             table(program, rustc, chosen.csv)
-        elif not check(program, rustc, chosen.record):
+        elif not check(program, rustc, chosen.record, chosen.tolerance):
             sys.exit(1)
     except ValueError as why:
         sys.exit(f"tollgate: {why}")
