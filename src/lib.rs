@@ -137,7 +137,7 @@
 // Floats have no place in time or units. A lossy cast is how a limiter starts to drift. And code that
 // callers trust with their availability does not panic.
 #![cfg_attr(
-    not(any(test, tollgate_loom)),
+    not(test),
     warn(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

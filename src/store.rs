@@ -13,14 +13,14 @@
 //! 5. One loss cannot be prevented. If `Hash` of a stored key panics while its shard rehashes in
 //!    place, hashbrown drops the keys of that shard that it had not hashed yet.
 
-#[cfg(not(tollgate_loom))]
+#[cfg(not(all(test, tollgate_loom)))]
 mod lock;
-#[cfg(not(tollgate_loom))]
+#[cfg(not(all(test, tollgate_loom)))]
 mod map;
-#[cfg(tollgate_loom)]
+#[cfg(all(test, tollgate_loom))]
 #[path = "store/model.rs"]
 mod map;
-#[cfg(not(tollgate_loom))]
+#[cfg(not(all(test, tollgate_loom)))]
 mod prefetch;
 
 use std::{

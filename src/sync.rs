@@ -1,7 +1,7 @@
 //! Locks, atomics, threads and real time. Only this file names them, so that the model checker can
-//! replace them (`--cfg tollgate_loom`).
+//! replace them (unit tests with `--cfg tollgate_loom`).
 
-#[cfg(not(tollgate_loom))]
+#[cfg(not(all(test, tollgate_loom)))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::sync::{Arc, MutexGuard};
@@ -128,9 +128,8 @@ mod imp {
     pub(crate) use per_process;
 }
 
-#[cfg(tollgate_loom)]
+#[cfg(all(test, tollgate_loom))]
 mod imp {
-    #[cfg(test)]
     pub(crate) use loom::sync::atomic::AtomicBool;
     pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};

@@ -1,37 +1,37 @@
-//! The replay: requests in order of time, each decided at its own.
+//! Replays requests in order of time.
 //!
-//! 1. The clock stands at the time of the first request that [`Reorder`] gives, and from there on
-//!    at the latest time of those it has given: the time *reached*. It never goes back.
-//! 2. A request whose time is before the time reached is *late*. It is decided, and counted in a
-//!    minute, at the time reached.
-//! 3. The limiter is swept whenever the time reached has moved by the time that the slowest
-//!    bucket takes to fill, and by a minute at the least: a key idle for so long is forgotten, so
-//!    that what is stored is bounded by the keys of two such times. No decision depends on it.
+//! 1. The clock stands at the time *reached*: the latest time of the requests that [`Reorder`] has
+//!    returned. It never goes back.
+//! 2. A request whose time is before the time reached is *late*. It is decided and counted at the
+//!    time reached.
+//! 3. The limiter is swept each time that the clock has moved by the fill time of the policy, and
+//!    by at least one minute. A sweep forgets the keys that were idle for this long, so the table
+//!    holds at most the keys of two such intervals. No decision depends on a sweep.
 
 use std::{
     io::{self, BufRead},
     time::Duration,
 };
 
-use tollgate::ManualClock;
+use tollgate::{ManualClock, Policy, RateLimiter};
 
+use crate::MAX_QUOTAS;
 use crate::lines::Lines;
 use crate::log_line::{MAX_LINE, Request};
-use crate::policy::{AnyLimiter, AnyPolicy};
 use crate::progress::Progress;
 use crate::reorder::Reorder;
 use crate::report::{Malformed, Report, Stored};
 use crate::source::Source;
 use crate::tally::Tally;
 
-/// The least time between two sweeps: each looks at every stored key.
+/// The least time between two sweeps, as a sweep visits every stored key.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) struct Replay {
-    policy: AnyPolicy,
+    policy: Policy<MAX_QUOTAS>,
     window: u64,
     clock: ManualClock,
-    limiter: Box<dyn AnyLimiter>,
+    limiter: RateLimiter<String, MAX_QUOTAS>,
     reorder: Reorder,
     span: Option<Span>,
     tally: Tally,
@@ -49,14 +49,18 @@ struct Span {
 }
 
 impl Replay {
-    /// Of requests put in order within `window` seconds, under `policy`.
-    pub(crate) fn new(policy: &AnyPolicy, window: u64) -> Replay {
+    /// Starts a replay under `policy` that puts requests in order within `window` seconds.
+    pub(crate) fn new(policy: Policy<MAX_QUOTAS>, window: u64) -> Replay {
         let clock = ManualClock::new();
+        let limiter = RateLimiter::builder(policy)
+            .clock(clock.clone())
+            .manual_sweep()
+            .build();
         Replay {
-            policy: policy.clone(),
+            policy,
             window,
-            limiter: policy.limiter(clock.clone()),
             clock,
+            limiter,
             reorder: Reorder::within(window),
             span: None,
             tally: Tally::default(),
@@ -66,7 +70,7 @@ impl Replay {
         }
     }
 
-    /// Takes all lines of `log`, after those of the logs before it.
+    /// Replays the lines of `log`, which continues the logs before it.
     pub(crate) fn read(
         &mut self,
         source: &Source,
@@ -86,12 +90,12 @@ impl Replay {
         Ok(())
     }
 
-    /// Replays what still waits, and sweeps once more.
+    /// Replays the requests that still wait, sweeps, and returns the report.
     pub(crate) fn finish(mut self) -> Report {
         while let Some(request) = self.reorder.next_waiting() {
             self.decide(request);
         }
-        let before_sweep = self.limiter.stored();
+        let before_sweep = self.limiter.len();
         self.sweep();
         Report {
             policy: self.policy.to_string(),
@@ -101,12 +105,12 @@ impl Replay {
             keys: self.tally.keys(),
             late: self.late,
             malformed: self.malformed,
-            most_refused: self.tally.most_refused(),
+            most_denied: self.tally.most_denied(),
             busiest: self.tally.busiest(),
             stored: Stored {
                 peak: self.peak,
                 before_sweep,
-                after_sweep: self.limiter.stored(),
+                after_sweep: self.limiter.len(),
             },
         }
     }
@@ -120,15 +124,14 @@ impl Replay {
 
     fn decide(&mut self, Request { key, time }: Request) {
         let reached = self.reach(time);
-        if self.limiter.allow(&key) {
+        if self.limiter.allow(key.as_str()) {
             self.tally.admit(key);
         } else {
-            self.tally.refuse(key, reached);
+            self.tally.deny(key, reached);
         }
     }
 
-    /// Moves the clock to `time` unless it is there or further, sweeps if that is due, and says
-    /// where the clock stands.
+    /// Moves the clock forward to `time`, sweeps if a sweep is due, and returns the time reached.
     fn reach(&mut self, time: u64) -> u64 {
         let span = self.span.get_or_insert(Span {
             first: time,
@@ -150,8 +153,8 @@ impl Replay {
     }
 
     fn sweep(&mut self) {
-        // Between sweeps keys are only added, so the peak lies right before one.
-        self.peak = self.peak.max(self.limiter.stored());
+        // Keys are only inserted between sweeps, so the peak is right before a sweep.
+        self.peak = self.peak.max(self.limiter.len());
         self.limiter.sweep();
     }
 }
@@ -160,14 +163,14 @@ impl Replay {
 mod tests {
     use super::*;
 
-    /// A line at `second` of a minute or later.
+    /// Returns a line of the time 13:00:00 plus `second`.
     fn line(host: &str, second: u64) -> String {
         let (minute, second) = (second / 60, second % 60);
         format!("{host} - - [10/Oct/2000:13:{minute:02}:{second:02} +0000] \"GET /\" 200 1\n")
     }
 
     fn replay(policy: &str, window: u64, logs: &[&[u8]]) -> Report {
-        let mut replay = Replay::new(&policy.parse().unwrap(), window);
+        let mut replay = Replay::new(policy.parse().unwrap(), window);
         for log in logs {
             replay
                 .read(&Source::Stdin, *log, &Progress::over(&[]))
@@ -177,12 +180,12 @@ mod tests {
     }
 
     fn outcome(report: &Report) -> (u64, u64, u64) {
-        (report.all.admitted, report.all.refused, report.late)
+        (report.all.admitted, report.all.denied, report.late)
     }
 
     #[test]
     fn lines_within_the_window_are_replayed_in_order_of_time() {
-        // In the order of the lines, second 11 would find an empty bucket that is full at 21.
+        // In the order of the lines, the bucket would be empty at second 11 and full at 21.
         let log = [line("a", 21), line("a", 11), line("b", 90)].concat();
         let report = replay("1/10 seconds", 60, &[log.as_bytes()]);
         assert_eq!(outcome(&report), (3, 0, 0));
@@ -203,7 +206,7 @@ mod tests {
         let report = replay("1/10 seconds", 60, &[log.concat().as_bytes()]);
         assert_eq!(outcome(&report), (4, 2, 2));
         let minute = report.busiest.unwrap();
-        assert_eq!((minute.start % 3_600, minute.refused), (120, 2));
+        assert_eq!((minute.start % 3_600, minute.denied), (120, 2));
     }
 
     #[test]
@@ -215,7 +218,7 @@ mod tests {
     #[test]
     fn several_logs_are_one() {
         let (one, two) = (line("a", 30), line("a", 20));
-        // Neither the reordering nor the clock starts anew; a line ends with its log.
+        // The order and the clock continue from log to log. The end of a log ends its last line.
         let report = replay(
             "1/10 seconds",
             60,
@@ -244,8 +247,8 @@ mod tests {
             .collect();
         let report = replay("1/10 seconds", 0, &[log.concat().as_bytes()]);
         assert_eq!(report.keys, 3_000);
-        // A key of second t is in debt until t + 10. A sweep at t, before the key of t is there,
-        // leaves 9; by the next there are a minute's more.
+        // The key of second t is in debt until t + 10. A sweep at t, before the key of t is
+        // inserted, leaves 9 keys. 60 more are inserted until the next sweep.
         assert_eq!(report.stored.peak, 9 + 60);
         assert_eq!(report.stored.after_sweep, 10);
     }
@@ -255,11 +258,11 @@ mod tests {
         let report = replay("1/second", 60, &[b""]).to_string();
         assert!(report.contains("requests:               0\n"), "{report}");
         assert!(
-            report.contains("most refused keys:      none\n"),
+            report.contains("most denied keys:       none\n"),
             "{report}"
         );
         assert!(
-            report.contains("busiest refused minute: none\n"),
+            report.contains("busiest denied minute:  none\n"),
             "{report}"
         );
     }

@@ -1,11 +1,11 @@
-//! Lines as bytes, of which no more than so many are held.
+//! Splits a log into lines, in bounded memory.
 
 use std::io::{self, BufRead, Read};
 
 /// Splits a reader at line feeds.
 ///
-/// A last line need not have one. Of a line that is longer than `longest` bytes, one byte more
-/// than that is given, by which it can be told, and the rest is skipped without being held.
+/// The last line may lack one. A line of more than `longest` bytes is cut after `longest + 1`
+/// bytes, by which the caller recognizes it. The rest of the line is skipped.
 pub(crate) struct Lines<R> {
     reader: R,
     longest: usize,
@@ -21,7 +21,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line without its line feed, or `None` at the end.
+    /// Returns the next line without its line feed, or `None` at the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         self.line.clear();
         let limit = self.longest as u64 + 1;
@@ -32,7 +32,7 @@ impl<R: BufRead> Lines<R> {
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
         } else {
-            // Either there is more of this line, or nothing at all.
+            // The line was cut, or the log has ended.
             self.reader.skip_until(b'\n')?;
         }
         Ok(Some(&self.line))
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &[u8]) -> Vec<Vec<u8>> {
-        // A buffer smaller than a line, as the ends of buffers fall anywhere.
+        // The buffer is smaller than a line, so that lines span buffers.
         let mut lines = Lines::new(BufReader::with_capacity(3, text), 4);
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {

@@ -1,18 +1,18 @@
 //! Puts requests in order of time, within a window.
 //!
-//! Servers write a line when a request ends, and several write into one log: lines are nearly in
-//! order of time, and not quite. A request waits here until the log has moved on by the window:
+//! Servers write a line when a request ends, and several servers may write to one log. So lines are
+//! only nearly in order of time. A request waits here until the log has moved on by the window:
 //!
-//! 1. Requests *arrive* in the order of the lines. *Newest* is the latest time of any that has
-//!    arrived, the one just arriving included.
-//! 2. After each arrival, every waiting request with `time + window <= newest` is replayed, by
-//!    time, and those of one time in the order in which they arrived. At the end of the last log
-//!    all that still wait are replayed in that order.
-//! 3. So a request that is later than the window allows is replayed as soon as it arrives. The
-//!    replay counts it as late if its time is before the time already reached (`replay.rs`).
+//! 1. Requests *arrive* in the order of their lines. *Newest* is the latest time of the requests
+//!    that have arrived, including the one that is arriving.
+//! 2. Each arrival replays all waiting requests with `time + window <= newest`, in order of time.
+//!    Requests of the same time are replayed in order of arrival. The end of the last log replays
+//!    all others in this order.
+//! 3. A request whose wait is over when it arrives is replayed at once. The replay counts it as
+//!    late if its time is before the time already reached (`replay.rs`).
 //!
-//! All that waits lies within one window of time, which bounds it. A time far in the future, by a
-//! clock that was wrong, waits for the end; all others then pass it in the order of their lines.
+//! The window bounds how many requests wait. A line whose time is far in the future, because a
+//! clock was wrong, waits until the end. All later lines are then replayed as they arrive.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -24,7 +24,7 @@ pub(crate) struct Reorder {
     window: u64,
     newest: u64,
     arrivals: u64,
-    /// By time, then arrival. No two keys are ever compared, as no two arrivals are equal.
+    /// Time, arrival and key. Keys are never compared, as no two arrivals are equal.
     waiting: BinaryHeap<Reverse<(u64, u64, String)>>,
 }
 
@@ -44,7 +44,7 @@ impl Reorder {
         self.waiting.push(Reverse((time, self.arrivals, key)));
     }
 
-    /// The next request that need not wait for another to arrive.
+    /// Returns the next request whose wait is over.
     pub(crate) fn next_due(&mut self) -> Option<Request> {
         let Reverse((time, ..)) = self.waiting.peek()?;
         if time.saturating_add(self.window) <= self.newest {
@@ -54,7 +54,7 @@ impl Reorder {
         }
     }
 
-    /// The next request, for when no other will arrive.
+    /// Returns the next request after the last arrival.
     pub(crate) fn next_waiting(&mut self) -> Option<Request> {
         let Reverse((time, _, key)) = self.waiting.pop()?;
         Some(Request { key, time })
@@ -65,7 +65,7 @@ impl Reorder {
 mod tests {
     use super::*;
 
-    /// What is replayed after each arrival, and at the end.
+    /// Returns the times that each arrival replays, and then those that the end replays.
     fn replayed(window: u64, times: &[u64]) -> Vec<Vec<u64>> {
         let mut reorder = Reorder::within(window);
         let mut replayed = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a log comes from: a file, standard input or the built-in sample.
+//! Opens a log: a file, standard input or the built-in sample.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What the arguments name: the sample if they name nothing.
+    /// Returns the sources that the arguments name, or the sample if there are none.
     pub(crate) fn all(files: &[PathBuf]) -> Vec<Source> {
         if files.is_empty() {
             return vec![Source::Sample];
@@ -31,15 +31,18 @@ impl Source {
         files.iter().map(source).collect()
     }
 
-    /// The bytes to be read, if that is known beforehand. It is an error if there is no such file
-    /// or it cannot be opened.
+    /// Returns the number of bytes, or `None` for a pipe.
+    ///
+    /// # Errors
+    ///
+    /// If the file is missing or cannot be opened.
     pub(crate) fn length(&self) -> io::Result<Option<u64>> {
         match self {
             Source::Sample => Ok(Some(SAMPLE.len() as u64)),
             Source::Stdin => Ok(None),
             Source::File(path) => {
-                // A pipe may have a name too. It has no length, and is only opened to be read, as
-                // its writer fails when it is closed.
+                // A named pipe has no length. It is opened only once, as closing it would make its
+                // writer fail.
                 if fs::metadata(path)?.is_file() {
                     Ok(Some(File::open(path)?.metadata()?.len()))
                 } else {
@@ -49,7 +52,7 @@ impl Source {
         }
     }
 
-    /// The text of the log.
+    /// Opens the log and returns its text.
     pub(crate) fn open(&self, progress: &Progress) -> io::Result<Box<dyn BufRead>> {
         let raw: Box<dyn Read> = match self {
             Source::Sample => Box::new(SAMPLE),
@@ -70,16 +73,16 @@ impl fmt::Display for Source {
     }
 }
 
-const SAMPLE: &[u8] = include_bytes!("sample.log");
+const SAMPLE: &[u8] = include_bytes!("../sample.log");
 
-/// Large enough that reading costs little, small enough to stay in a processor's cache.
+/// In bytes: few system calls, and small enough for the processor's cache.
 const BUFFER: usize = 64 * 1024;
 
-/// What every member of a gzip file starts with. No line of a log does.
+/// The first bytes of every member of a gzip file. No line of a log starts with them.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Decompresses `raw` if it is gzip, which its first bytes say and its name need not: logs come
-/// through pipes, and are renamed.
+/// Decompresses `raw` if its first bytes are those of gzip. File names do not tell, as logs are
+/// renamed or come through pipes.
 fn plain(mut raw: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
     let mut head = Vec::new();
     raw.by_ref()
@@ -88,7 +91,7 @@ fn plain(mut raw: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
     let is_gzip = head == GZIP;
     let whole = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(raw));
     Ok(if is_gzip {
-        // All members, as logs are appended to compressed ones by concatenation.
+        // Reads all members: compressed logs are often concatenated.
         let text = MultiGzDecoder::new(whole);
         Box::new(BufReader::with_capacity(BUFFER, text))
     } else {
@@ -104,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives one byte at a time, as a slow pipe may.
+    /// Returns one byte per read, as a slow pipe may.
     struct Trickle(Cursor<Vec<u8>>);
 
     impl Read for Trickle {
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_not_gzip_is_text() {
+    fn input_that_is_not_gzip_is_text() {
         for text in ["", "a", "a line\n"] {
             assert_eq!(text_of(text.into()).unwrap(), text);
         }

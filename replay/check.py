@@ -1,14 +1,14 @@
-"""Works out what `replay` reports, in another way, to compare the two number by number.
+"""Calculates the numbers of `tollgate-replay` in another way, and compares the two reports.
 
-    cargo run --release --example replay -- --policy "10/minute; 60/hour" access.log > report.txt
-    python3 examples/replay/check.py --policy "10/minute; 60/hour" --compare report.txt access.log
+    cargo run --release -p tollgate-replay -- --policy "10/minute; 60/hour" access.log > report.txt
+    python3 replay/check.py --policy "10/minute; 60/hour" --compare report.txt access.log
 
-Everything is held in memory at once and every number is a fraction: a bucket has a level, which
-rises with time up to the burst. What a line must be like to count is said in `log_line.rs`, and
-what "in order within a window" means in `reorder.rs`; this follows the words, not the code.
+All requests are held in memory, and every number is a fraction. A bucket has a level, which rises
+with time up to the burst. `src/log_line.rs` says which lines count, and `src/reorder.rs` what "in
+order within a window" means. This program follows their comments, not their code.
 
-Without --compare it prints its own lines. With it, it names each line in which the report
-differs and exits with status 1.
+Without --compare it prints its own report. With it, it prints each line that differs and exits with
+status 1 if there is one.
 """
 
 import argparse
@@ -31,7 +31,7 @@ HOST = re.compile(rb"[\x21-\x7e]+(?= )")
 STAMP = re.compile(
     rb" \[(\d\d)/([A-Za-z]{3})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\] \""
 )
-# From behind the opening quote on: the request, the status and the size.
+# From behind the opening quote: the request, the status and the size.
 REST = re.compile(rb'(?:[^"\\]|\\.)*" (?:\d{3}|-) (?:\d+|-)(?: |\Z)', re.DOTALL)
 
 QUOTA = re.compile(
@@ -73,7 +73,7 @@ def read_arguments():
 
 
 def policy(text):
-    """A list of (units per second, burst)."""
+    """Returns a list of (units per second, burst)."""
     quotas = []
     for part in text.split(";"):
         match = QUOTA.fullmatch(part)
@@ -106,7 +106,7 @@ def read_logs(paths):
 
 
 def parse(line):
-    """The request of a line, or None if it is malformed."""
+    """Returns the request of a line, or None if the line is malformed."""
     if len(line) > LONGEST_LINE:
         return None
     if line.endswith(b"\r"):
@@ -135,16 +135,16 @@ def parse(line):
 
 
 def in_order(requests, window):
-    """The requests as they are replayed.
+    """Returns the requests in the order in which they are replayed.
 
-    A request is replayed at the first arrival, from its own on, by which some request at least
-    `window` younger has arrived; and of those replayed at one arrival the earliest first.
+    A request is replayed at the first arrival, not before its own, by which a request has arrived
+    whose time is at least `window` later. One arrival replays its requests in order of time.
     """
     newest = list(itertools.accumulate((request.time for request in requests), max))
 
     def when(arrival):
         time = requests[arrival].time
-        # `newest` never falls, and no arrival before its own can release it.
+        # `newest` never falls. No arrival before its own can release a request.
         released = bisect.bisect_left(newest, time + window, lo=arrival)
         return released, time, arrival
 
@@ -155,7 +155,7 @@ def report(requests, malformed, quotas):
     replayed = list(itertools.accumulate((request.time for request in requests), max))
     late = sum(request.time < now for request, now in zip(requests, replayed))
 
-    # For each key the time of its latest admission, and the levels right after it.
+    # For each key, the time of its latest admission and the levels after it.
     buckets = {}
 
     def levels(key, now):
@@ -165,14 +165,14 @@ def report(requests, malformed, quotas):
         risen = (level + (now - then) * rate for level, (rate, _) in zip(left, quotas))
         return [min(level, Fraction(burst)) for level, (_, burst) in zip(risen, quotas)]
 
-    admitted, refused, minutes = (collections.Counter() for _ in range(3))
+    admitted, denied, minutes = (collections.Counter() for _ in range(3))
     for request, now in zip(requests, replayed):
         held = levels(request.key, now)
         if min(held) >= 1:
             buckets[request.key] = now, [level - 1 for level in held]
             admitted[request.key] += 1
         else:
-            refused[request.key] += 1
+            denied[request.key] += 1
             minutes[now // 60] += 1
 
     lines = []
@@ -185,19 +185,19 @@ def report(requests, malformed, quotas):
         row("requests", len(requests)),
         row("keys", len({request.key for request in requests})),
         row("admitted", sum(admitted.values())),
-        row("refused", sum(refused.values())),
+        row("denied", sum(denied.values())),
         row("late", late),
         row("malformed", malformed),
     ]
-    if refused:
-        lines.append("most refused keys:")
-        for key, count in sorted(refused.items(), key=lambda item: (-item[1], item[0]))[:10]:
-            lines.append(f"  {count:>8} refused {admitted[key]:>8} admitted  {key}")
+    if denied:
+        lines.append("most denied keys:")
+        for key, count in sorted(denied.items(), key=lambda item: (-item[1], item[0]))[:10]:
+            lines.append(f"  {count:>8} denied {admitted[key]:>8} admitted  {key}")
         minute, count = min(minutes.items(), key=lambda item: (-item[1], item[0]))
         minute = utc(minute * 60, "%Y-%m-%d %H:%M")
-        lines.append(row("busiest refused minute", f"{minute}, {count} refused"))
+        lines.append(row("busiest denied minute", f"{minute}, {count} denied"))
     else:
-        lines += [row("most refused keys", "none"), row("busiest refused minute", "none")]
+        lines += [row("most denied keys", "none"), row("busiest denied minute", "none")]
 
     bursts = [burst for _, burst in quotas]
     in_debt = sum(levels(key, replayed[-1]) != bursts for key in buckets)
@@ -214,9 +214,9 @@ def utc(seconds, form):
 
 
 def compare(reported, expected):
-    """Prints each line that differs. 1 if there is any, and 0 if there is none."""
+    """Prints each line that differs. Returns 1 if there is one, and 0 otherwise."""
     found, wanted = by_name(reported), by_name(expected)
-    # Not what only the replay knows: its arguments, the malformed lines, and when it swept.
+    # Lines that only the replay can print are not compared: arguments, malformed lines, sweeps.
     names = list(wanted) + [name for name in found if name.startswith("key ")]
     differing = 0
     for name in dict.fromkeys(names):
@@ -229,8 +229,8 @@ def compare(reported, expected):
 
 
 def by_name(lines):
-    """The lines by their labels, and the most refused keys by their rank."""
-    keys = [line for line in lines if re.match(r" +\d+ refused +\d+ admitted  ", line)]
+    """Returns the lines by label, and the most denied keys by rank."""
+    keys = [line for line in lines if re.match(r" +\d+ denied +\d+ admitted  ", line)]
     names = {line.split(":")[0]: line for line in lines if not line.startswith(" ")}
     return names | {f"key {rank}": line for rank, line in enumerate(keys, start=1)}
 

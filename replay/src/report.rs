@@ -1,4 +1,4 @@
-//! What is printed.
+//! Prints the report.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,43 +7,43 @@ use jiff::Timestamp;
 use crate::log_line::Flaw;
 use crate::tally::{Counts, Minute};
 
-/// How many malformed lines are shown.
+/// How many malformed lines the report shows.
 const SHOWN: usize = 3;
 
-/// How many characters of them.
+/// How many characters it shows of each.
 const EXCERPT: usize = 60;
 
-/// All that a replay has to say.
+/// The result of a replay.
 pub(crate) struct Report {
     pub(crate) policy: String,
-    /// Within which lines were put in order, in seconds.
+    /// The window within which lines were put in order, in seconds.
     pub(crate) window: u64,
-    /// The times of the first and the last request, as replayed.
+    /// When the first and the last request were replayed.
     pub(crate) span: Option<(u64, u64)>,
     pub(crate) all: Counts,
     pub(crate) keys: usize,
     pub(crate) late: u64,
     pub(crate) malformed: Malformed,
-    pub(crate) most_refused: Vec<(String, Counts)>,
+    pub(crate) most_denied: Vec<(String, Counts)>,
     pub(crate) busiest: Option<Minute>,
     pub(crate) stored: Stored,
 }
 
-/// The lines that were skipped, and the first few of them.
+/// The number of malformed lines, and the first [`SHOWN`] of them.
 #[derive(Default)]
 pub(crate) struct Malformed {
     count: u64,
     shown: Vec<String>,
 }
 
-/// How many keys the limiter held.
+/// How many keys the limiter stored.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Stored {
-    /// The most at any time.
+    /// At the peak.
     pub(crate) peak: usize,
-    /// At the time of the last request.
+    /// At the end, before the last sweep.
     pub(crate) before_sweep: usize,
-    /// At the same time.
+    /// After the last sweep, at the same time.
     pub(crate) after_sweep: usize,
 }
 
@@ -66,24 +66,24 @@ impl fmt::Display for Report {
             row(f, "first request", utc(first, "%F %T UTC"))?;
             row(f, "last request", utc(last, "%F %T UTC"))?;
         }
-        row(f, "requests", self.all.admitted + self.all.refused)?;
+        row(f, "requests", self.all.admitted + self.all.denied)?;
         row(f, "keys", self.keys)?;
         row(f, "admitted", self.all.admitted)?;
-        row(f, "refused", self.all.refused)?;
+        row(f, "denied", self.all.denied)?;
         row(f, "late", self.late)?;
         row(f, "malformed", self.malformed.count)?;
         for line in &self.malformed.shown {
             writeln!(f, "  {line}")?;
         }
-        self.write_most_refused(f)?;
+        self.write_most_denied(f)?;
         match self.busiest {
-            None => row(f, "busiest refused minute", "none")?,
-            Some(Minute { start, refused }) => {
+            None => row(f, "busiest denied minute", "none")?,
+            Some(Minute { start, denied }) => {
                 let minute = utc(start, "%F %R UTC");
                 row(
                     f,
-                    "busiest refused minute",
-                    format_args!("{minute}, {refused} refused"),
+                    "busiest denied minute",
+                    format_args!("{minute}, {denied} denied"),
                 )?;
             }
         }
@@ -94,25 +94,25 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    fn write_most_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.most_refused.is_empty() {
-            return row(f, "most refused keys", "none");
+    fn write_most_denied(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.most_denied.is_empty() {
+            return row(f, "most denied keys", "none");
         }
-        writeln!(f, "most refused keys:")?;
-        for (key, Counts { admitted, refused }) in &self.most_refused {
-            writeln!(f, "  {refused:>8} refused {admitted:>8} admitted  {key}")?;
+        writeln!(f, "most denied keys:")?;
+        for (key, Counts { admitted, denied }) in &self.most_denied {
+            writeln!(f, "  {denied:>8} denied {admitted:>8} admitted  {key}")?;
         }
         Ok(())
     }
 }
 
 fn row(f: &mut fmt::Formatter<'_>, label: &str, value: impl fmt::Display) -> fmt::Result {
-    // Formatted first, so that the padding counts the colon.
+    // The padding must include the colon.
     let label = format!("{label}:");
     writeln!(f, "{label:<24}{value}")
 }
 
-/// `time`, in seconds from the start of 1970, as `format` says.
+/// Formats `time`, in seconds from the start of 1970.
 fn utc(time: u64, format: &'static str) -> impl fmt::Display {
     i64::try_from(time)
         .ok()
@@ -121,9 +121,9 @@ fn utc(time: u64, format: &'static str) -> impl fmt::Display {
         .strftime(format)
 }
 
-/// The start of a line on one line of a terminal, whatever its bytes are.
+/// Returns the start of a line, escaped so that any byte is safe on a terminal.
 fn excerpt(line: &[u8]) -> String {
-    // No character has more than four bytes, so none that is shown is cut.
+    // A character has at most four bytes, so no shown character is cut.
     let start = &line[..line.len().min(4 * EXCERPT)];
     let text: Cow<'_, str> = String::from_utf8_lossy(start);
     let shown: String = text.chars().take(EXCERPT).collect();

@@ -1,33 +1,32 @@
-//! A line of an access log, in the common or the combined format:
+//! Parses a line of an access log, in the common or the combined format:
 //!
 //! ```text
 //! 192.0.2.1 - alice [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200 2326 "referer" "agent"
 //! ```
 //!
-//! Lines are bytes, as a client can put any byte into its request. What is read of them:
+//! Lines are bytes, as a client can put any byte into its request. The rules:
 //!
-//! 1. The line is at most [`MAX_LINE`] bytes long, and one carriage return at its end is no part
-//!    of it.
-//! 2. The *host* is all before the first space: one or more visible ASCII characters. It is the
-//!    key, as it stands.
-//! 3. The *time stamp* is at the first place, from that space on, that reads ` [stamp] "`, with a
-//!    stamp as in the line above: two digits, `/`, three letters, and so on. Ident and authuser,
-//!    before it, may hold spaces and brackets. They cannot feign a stamp, as servers escape a `"`
-//!    in them.
-//! 4. The stamp is a time that exists, at an offset of up to 25:59, from the year 1970 on and
-//!    before 2070 in UTC: a limiter counts a hundred years. Second 60 is read as 59.
-//! 5. The *request* reaches to the next `"` that no `\` escapes.
-//! 6. After it stand a space, the status (three digits or `-`), a space and the size (digits or
-//!    `-`). Then comes the end, or a space and anything.
+//! 1. A line has at most [`MAX_LINE`] bytes. One carriage return at its end is ignored.
+//! 2. The *host* is the text before the first space: one or more visible ASCII characters. It is
+//!    the key, unchanged.
+//! 3. The *time stamp* is the first text after the host of the form ` [stamp] "`. The stamp has the
+//!    form of the line above: two digits, `/`, three letters, and so on. Ident and authuser, before
+//!    it, may contain spaces and brackets. They cannot imitate a stamp, as servers escape a `"` in
+//!    them.
+//! 4. The stamp is a time that exists, from 1970 to 2069 in UTC, as a limiter counts 100 years. Its
+//!    offset is at most 25:59. Second 60 is read as 59.
+//! 5. The *request* ends before the next `"` that no `\` escapes.
+//! 6. A space, the status (three digits or `-`), a space and the size (digits or `-`) follow. The
+//!    line then ends, or continues with a space and any bytes.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// The longest line that is read, in bytes without the line feed.
+/// The most bytes of a line, without the line feed.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
 
-/// What the replay needs to know of a line.
+/// A request, as far as the replay needs it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) key: String,
@@ -35,7 +34,7 @@ pub(crate) struct Request {
     pub(crate) time: u64,
 }
 
-/// Why a line is malformed.
+/// The first rule that a malformed line breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     TooLong,
@@ -47,7 +46,7 @@ pub(crate) enum Flaw {
 }
 
 impl Request {
-    /// Reads `line`, which ends before its line feed.
+    /// Parses `line`, which has no line feed.
     pub(crate) fn parse(line: &[u8]) -> Result<Request, Flaw> {
         if line.len() > MAX_LINE {
             return Err(Flaw::TooLong);
@@ -96,7 +95,7 @@ fn host_text(host: &[u8]) -> Option<&str> {
     is_visible.then(|| str::from_utf8(host).ok()).flatten()
 }
 
-/// The stamp, and the request without its opening quote with all that follows.
+/// Returns the stamp, and the rest of the line from behind the opening quote of the request.
 fn split_at_stamp(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let framed = BEFORE_STAMP.len() + STAMP.len() + AFTER_STAMP.len();
     let at = rest.windows(framed).position(|window| {
@@ -126,7 +125,7 @@ fn seconds(stamp: &[u8]) -> Option<u64> {
     (seconds < HUNDRED_YEARS).then_some(seconds)
 }
 
-/// What follows the closing quote of `request`.
+/// Returns the rest of the line after the closing quote of the request.
 fn after_request(request: &[u8]) -> Option<&[u8]> {
     let mut is_escaped = false;
     let end = request.iter().position(|byte| {
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_the_hundred_years_are_refused() {
+    fn times_outside_the_hundred_years_are_malformed() {
         assert_eq!(time("01/Jan/1970:00:00:00 +0000"), Ok(0));
         assert_eq!(time("31/Dec/1969:23:59:59 +0000"), Err(Flaw::Time));
         assert_eq!(time("01/Jan/1970:00:00:00 +0001"), Err(Flaw::Time));
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_do_not_exist_are_refused() {
+    fn times_that_do_not_exist_are_malformed() {
         for stamp in [
             "31/Feb/2000:00:00:00 +0000",
             "00/Oct/2000:00:00:00 +0000",
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_another_form_are_refused() {
+    fn stamps_of_another_form_are_malformed() {
         for stamp in [
             "1/Oct/2000:00:00:00 +0000",
             "10/10/2000:00:00:00 +0000",

@@ -1,24 +1,24 @@
-//! A bar on standard error while long logs are read. Where that is no terminal nothing is drawn.
+//! Draws a progress bar on standard error while long logs are read, if that is a terminal.
 
 use std::{cell::Cell, io::Read};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-/// Logs of fewer bytes than this are read before anybody could look.
+/// Logs of fewer bytes have no bar, as they are read in an instant.
 const LONG: u64 = 16 * 1024 * 1024;
 
-/// Writing the count costs more than counting.
+/// The bar shows the count once per this many lines, as showing it costs more than counting.
 const LINES_PER_MESSAGE: u64 = 4_096;
 
-/// Draws how far the reading is, and clears it when dropped.
+/// Draws how much has been read. Dropping it clears the bar.
 pub(crate) struct Progress {
     bar: ProgressBar,
     lines: Cell<u64>,
 }
 
 impl Progress {
-    /// Over logs of these `lengths`: a bar if all are known and long together, and a spinner if
-    /// one is not known.
+    /// Starts the progress over logs of these `lengths`: a spinner if a length is unknown, a bar if
+    /// the sum is at least [`LONG`], and nothing otherwise.
     pub(crate) fn over(lengths: &[Option<u64>]) -> Progress {
         let (bar, template) = match lengths.iter().copied().sum::<Option<u64>>() {
             None => (
@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    /// Passes on what `reader` reads, and counts the bytes.
+    /// Wraps `reader` and counts the bytes that are read from it.
     pub(crate) fn counting<R: Read>(&self, reader: R) -> impl Read + use<R> {
         self.bar.wrap_read(reader)
     }

@@ -1,15 +1,16 @@
 //! What would this policy have done to yesterday's traffic?
 //!
-//! `cargo run --release --example replay -- [--policy "10/minute; 60/hour"] [FILE…]`
+//! `cargo run --release -p tollgate-replay -- [--policy "10/minute; 60/hour"] [FILE…]`
 //!
-//! Reads access logs, asks a limiter about each request at the time that the log gives it, and
-//! reports what would have been refused, and to whom. Without a file it replays a small sample.
+//! The program reads access logs and checks each request against a limiter, at the time of its
+//! line. It reports which requests would have been denied, and to which clients. Without a file it
+//! replays a built-in sample.
 //!
-//! `check.py`, beside this file, works the same numbers out in another way, to compare with.
+//! `check.py`, in the folder of the package, calculates the same numbers in another way. CI
+//! compares the two.
 
 mod lines;
 mod log_line;
-mod policy;
 mod progress;
 mod reorder;
 mod replay;
@@ -28,25 +29,27 @@ use clap::Parser;
 use jiff::{Span, SpanRelativeTo};
 use tollgate::Policy;
 
-use crate::policy::AnyPolicy;
 use crate::progress::Progress;
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::source::Source;
+
+/// The most quotas of a policy.
+const MAX_QUOTAS: usize = 8;
 
 /// What would this policy have done to yesterday's traffic?
 ///
 /// Replays access logs in the common or combined format against a rate limiter, with the client's
 /// address as the key and the log's own time as the clock.
 #[derive(Parser)]
-#[command(name = "replay")]
+#[command(name = "tollgate-replay")]
 struct Arguments {
-    /// The quotas that every key must meet together, at most 8, separated by `;`
-    #[arg(long, default_value_t = AnyPolicy::from(Policy::default()))]
-    policy: AnyPolicy,
+    /// 1 to 8 quotas, separated by `;`, which apply to each key as one decision
+    #[arg(long, default_value = "100/minute burst 10")]
+    policy: Policy<MAX_QUOTAS>,
 
-    /// How far out of time order lines are put in order; later ones are replayed as they come, at
-    /// the time already reached
+    /// How long a request waits, in the time of the log, for lines with an earlier time. A line
+    /// that arrives after the wait is replayed at once, at the time already reached
     #[arg(
         long,
         value_name = "DURATION",
@@ -55,8 +58,8 @@ struct Arguments {
     )]
     reorder: u64,
 
-    /// Logs, plain or gzip, replayed one after the other as one; `-` is standard input, and
-    /// without any a built-in sample is replayed
+    /// Logs, plain or gzip, replayed in this order as one log; `-` is standard input. Default: a
+    /// built-in sample
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -76,17 +79,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Replays everything that was asked for. An error names its source.
+/// Replays all sources. An error names its source.
 fn run(arguments: &Arguments) -> io::Result<Report> {
     let sources = Source::all(&arguments.files);
     let mut lengths = Vec::new();
     for source in &sources {
-        // Before anything is replayed, which may take long: a file that is not there.
+        // A missing file is reported now, and not after a long replay of the files before it.
         lengths.push(source.length().map_err(|error| in_source(source, &error))?);
     }
 
     let progress = Progress::over(&lengths);
-    let mut replay = Replay::new(&arguments.policy, arguments.reorder);
+    let mut replay = Replay::new(arguments.policy, arguments.reorder);
     for source in &sources {
         source
             .open(&progress)
@@ -100,7 +103,7 @@ fn in_source(source: &Source, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{source}: {error}"))
 }
 
-/// Whoever closes the pipe early has read all that they want.
+/// Prints the report. A reader that closes the pipe early is no error.
 fn print(report: &Report) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let printed = write!(stdout, "{report}").and_then(|()| stdout.flush());
@@ -113,7 +116,7 @@ fn print(report: &Report) -> io::Result<()> {
     }
 }
 
-/// Rounded up: logs count whole seconds, so that half a second apart is a whole one apart.
+/// Parses a duration as seconds, rounded up. The time stamps of logs have no fractions of a second.
 fn whole_seconds(text: &str) -> Result<u64, String> {
     if text.trim() == "0" {
         return Ok(0);
@@ -136,14 +139,15 @@ mod tests {
     use super::*;
 
     fn report(arguments: &[&str]) -> String {
-        let arguments = Arguments::try_parse_from([&["replay"], arguments].concat()).unwrap();
+        let arguments =
+            Arguments::try_parse_from([&["tollgate-replay"], arguments].concat()).unwrap();
         run(&arguments).unwrap().to_string()
     }
 
-    fn refusal(arguments: &[&str]) -> clap::Error {
-        match Arguments::try_parse_from([&["replay"], arguments].concat()) {
-            Ok(_) => panic!("{arguments:?} were taken"),
-            Err(refusal) => refusal,
+    fn usage_error(arguments: &[&str]) -> clap::Error {
+        match Arguments::try_parse_from([&["tollgate-replay"], arguments].concat()) {
+            Ok(_) => panic!("{arguments:?} were accepted"),
+            Err(error) => error,
         }
     }
 
@@ -164,14 +168,14 @@ last request:           2026-03-12 10:03:25 UTC
 requests:               58
 keys:                   7
 admitted:               51
-refused:                7
+denied:                 7
 late:                   1
 malformed:              1
   sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
-most refused keys:
-         5 refused       14 admitted  198.51.100.23
-         2 refused       13 admitted  2001:db8:0:1::beef
-busiest refused minute: 2026-03-12 09:59 UTC, 5 refused
+most denied keys:
+         5 denied       14 admitted  198.51.100.23
+         2 denied       13 admitted  2001:db8:0:1::beef
+busiest denied minute:  2026-03-12 09:59 UTC, 5 denied
 stored at the peak:     6
 stored before sweeping: 4
 stored after sweeping:  1
@@ -191,14 +195,14 @@ last request:           2026-03-12 10:03:25 UTC
 requests:               58
 keys:                   7
 admitted:               47
-refused:                11
+denied:                 11
 late:                   1
 malformed:              1
   sample.log:30: no time stamp before a request: \"192.0.2.10 - - [12/Mar/2026:09:59\"
-most refused keys:
-         8 refused       11 admitted  198.51.100.23
-         3 refused       12 admitted  2001:db8:0:1::beef
-busiest refused minute: 2026-03-12 09:59 UTC, 8 refused
+most denied keys:
+         8 denied       11 admitted  198.51.100.23
+         3 denied       12 admitted  2001:db8:0:1::beef
+busiest denied minute:  2026-03-12 09:59 UTC, 8 denied
 stored at the peak:     7
 stored before sweeping: 7
 stored after sweeping:  6
@@ -208,7 +212,7 @@ stored after sweeping:  6
 
     #[test]
     fn a_missing_file_is_an_error_that_names_it() {
-        let arguments = Arguments::parse_from(["replay", "-", "there/is/no.log"]);
+        let arguments = Arguments::parse_from(["tollgate-replay", "-", "there/is/no.log"]);
         let error = run(&arguments)
             .map(|report| report.to_string())
             .unwrap_err();
@@ -217,19 +221,33 @@ stored after sweeping:  6
     }
 
     #[test]
-    fn a_bad_policy_is_refused_in_the_words_of_the_library() {
-        let refusal = refusal(&["--policy", "10/minute; 60/fortnight"]);
-        assert_eq!(refusal.kind(), ErrorKind::ValueValidation);
-        assert_eq!(refusal.exit_code(), 2);
+    fn a_bad_policy_is_an_error_in_the_words_of_the_library() {
+        let error = usage_error(&["--policy", "10/minute; 60/fortnight"]);
+        assert_eq!(error.kind(), ErrorKind::ValueValidation);
+        assert_eq!(error.exit_code(), 2);
         assert!(
-            refusal
+            error
                 .to_string()
                 .contains("found \"fortnight\" at character 15, expected a unit of time")
         );
     }
 
     #[test]
-    fn a_window_is_read_as_people_write_it() {
+    fn a_policy_has_one_to_eight_quotas() {
+        let policy = |count| vec!["1/hour"; count].join("; ");
+        for count in 1..=MAX_QUOTAS {
+            let report = report(&["--policy", &policy(count)]);
+            assert!(report.contains("admitted:               7\n"), "{report}");
+        }
+        let error = usage_error(&["--policy", &policy(MAX_QUOTAS + 1)]).to_string();
+        assert!(
+            error.contains("found 9 quotas in the policy, expected 1 to 8"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_window_is_read_in_common_notations() {
         for (text, seconds) in [
             ("0", 0),
             ("0s", 0),
@@ -246,7 +264,7 @@ stored after sweeping:  6
     }
 
     #[test]
-    fn a_window_that_is_none_is_refused() {
+    fn a_window_that_is_no_duration_is_an_error() {
         for text in ["", "60", "soon", "1 month", "-1s", "-0.5s"] {
             assert!(whole_seconds(text).is_err(), "{text}");
         }
