@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tower::util::MapFutureLayer;
 
-use super::cases::finishes;
 use super::http::number;
+use super::threads::finishes;
 
 /// Runs `test` beside the servers and clients that it spawns, and fails where it would hang.
 ///

@@ -1,20 +1,16 @@
-//! Cases 24 and 26 to 30: what is forgotten, when, and at whose cost. (29 is in `memory.rs`.)
-
-mod common;
+//! Cases 24, 26, 28 and 30: which keys are stored and dropped, what a check costs, and `len`.
 
 use std::{
     hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::{Arc, OnceLock, mpsc},
     thread,
-    time::Duration,
 };
 
-use common::cases::{
-    Asked, Call, DAY, HOUR, MINUTE, Numbers, SECOND, Stored, Time, YEAR, at_next, by_hand, calls,
-    drain, finishes, has_run, nanos, quota, time_of, wait_until,
-};
-use common::oracle::answer;
 use tollgate::{Quota, RateLimiter};
+
+use crate::common::cases::{DAY, HOUR, MINUTE, SECOND, Time, by_hand, nanos, quota, time_of};
+use crate::common::keys::{Asked, Call, Stored, at_next, calls, has_run};
+use crate::common::threads::finishes;
 
 /// Case 24.
 #[test]
@@ -31,7 +27,7 @@ fn a_key_is_forgotten_at_the_nanosecond_at_which_it_is_full_and_not_before() {
         for spent in [1, quota.burst_size().div_ceil(2), quota.burst_size()] {
             let (limiter, time) = by_hand(quota);
             let after = limiter.check_n(&0, spent);
-            // Started at time zero with whole units, the wait is the ceiling of theirs.
+            // From time zero, the wait is the time of the units, rounded up.
             let full = time_of(&quota, spent);
             assert_eq!(after.reset_after(), nanos(full));
             time.set(full - 1);
@@ -45,27 +41,12 @@ fn a_key_is_forgotten_at_the_nanosecond_at_which_it_is_full_and_not_before() {
     }
 }
 
-/// Case 24. At any later time too, by what the decision said.
-#[test]
-fn a_key_is_forgotten_after_reset_after_and_not_before() {
-    for quota in [Quota::default(), quota(7, MINUTE, 7), quota(19, 7, 190)] {
-        for start in [1, 12_345, SECOND, 50 * YEAR + 7] {
-            let (limiter, time) = by_hand::<u64, 1>(quota);
-            time.set(start);
-            let reset = limiter.check_n(&0, quota.burst_size()).reset_after();
-            time.clock.advance(reset - nanos(1));
-            assert_eq!(limiter.sweep(), 0, "{quota} from {start} ns");
-            time.clock.advance(nanos(1));
-            assert_eq!(limiter.sweep(), 1, "{quota} from {start} ns");
-        }
-    }
-}
-
-/// Case 24. agave, limitador, lazy-limit and every LRU cache: a flood of others buys a fresh burst.
+/// Case 24. agave, limitador, lazy-limit and every LRU cache: a flood of other keys buys a new
+/// burst.
 #[test]
 fn a_flood_of_keys_frees_no_debtor() {
     let (limiter, time) = by_hand::<u64, 1>(Quota::per_minute(100).burst(10));
-    // One for each debt from 1 to 10 units, at 0.6 s each.
+    // One key for each debt from 1 to 10 units, at 0.6 s each.
     for debtor in 1..=10 {
         assert!(limiter.check_n(&debtor, debtor).is_allowed());
     }
@@ -73,11 +54,11 @@ fn a_flood_of_keys_frees_no_debtor() {
     for stranger in 1_000..51_000 {
         assert!(limiter.allow(&stranger));
     }
-    // Whose debts are of up to 9 units are full by now.
+    // Debts of up to 9 units are paid by now.
     assert_eq!(limiter.sweep(), 9);
     assert_eq!(limiter.len(), 50_001);
     assert_eq!(limiter.peek(&10).remaining(), 9);
-    // The strangers are full 0.6 s later, and so the last debtor were, but for one unit more.
+    // The strangers are full 0.6 s later. The last debtor would be, if it spent no more.
     time.advance(MINUTE / 100 - 1);
     assert!(limiter.allow(&10));
     time.advance(1);
@@ -86,7 +67,7 @@ fn a_flood_of_keys_frees_no_debtor() {
     assert_eq!(limiter.peek(&10).remaining(), 9);
 }
 
-/// Case 24. With several quotas, the fast one is full long before the slow one is.
+/// Case 24. The fast quota is full long before the slow one.
 #[test]
 fn a_key_is_forgotten_when_every_one_of_its_buckets_is_full() {
     for quotas in [
@@ -96,7 +77,7 @@ fn a_key_is_forgotten_when_every_one_of_its_buckets_is_full() {
         let (limiter, time) = by_hand::<u64, 2>(quotas);
         assert!(limiter.check_n(&0, 10).is_allowed());
         time.set(SECOND);
-        assert_eq!(limiter.sweep(), 0, "the fast one is full, the slow one not");
+        assert_eq!(limiter.sweep(), 0, "the slow quota is not full");
         time.set(10 * MINUTE - 1);
         assert_eq!(limiter.sweep(), 0);
         time.set(10 * MINUTE);
@@ -104,32 +85,9 @@ fn a_key_is_forgotten_when_every_one_of_its_buckets_is_full() {
     }
 }
 
-/// Case 24. Twins, of which one is swept as often as can be.
-#[test]
-fn no_decision_tells_whether_the_limiter_forgets() {
-    let quotas = [quota(10, SECOND, 5), quota(7, MINUTE, 7)];
-    let (swept, time) = by_hand::<u64, 2>(quotas);
-    let (hoarding, hoarding_time) = by_hand::<u64, 2>(quotas);
-    let mut numbers = Numbers::new(24);
-    let mut forgotten = 0;
-    for _ in 0..20_000 {
-        let now = time.now() + numbers.below(4 * SECOND);
-        time.set(now);
-        hoarding_time.set(now);
-        let (key, n) = (numbers.below(20), numbers.below(7));
-        forgotten += swept.sweep();
-        assert_eq!(
-            answer(&swept.check_n(&key, n)),
-            answer(&hoarding.check_n(&key, n))
-        );
-    }
-    assert!(forgotten > 1_000, "or it proves nothing");
-    assert_eq!(hoarding.len(), 20);
-}
-
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
-/// How often `run` has this thread call `Hash`, `Eq` and `ToOwned`.
+/// Returns how often `run` calls `Hash`, `Eq` and `ToOwned` on this thread.
 fn cost<T>(run: impl FnOnce() -> T) -> [u64; 3] {
     const CALLS: [Call; 3] = [Call::Hash, Call::Eq, Call::ToOwned];
     let before = CALLS.map(calls);
@@ -138,7 +96,7 @@ fn cost<T>(run: impl FnOnce() -> T) -> [u64; 3] {
     [0, 1, 2].map(|call| after[call] - before[call])
 }
 
-/// Case 26. Seeded alike in every run, so that the numbers are those of every run.
+/// Case 26. The hasher has a fixed seed, so each run counts the same calls.
 #[test]
 fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
     const KEYS: u64 = 100_000;
@@ -152,8 +110,8 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
             .manual_sweep()
             .build();
 
-    // A new key is hashed and copied once. Where the table of its shard is full, it grows: that
-    // hashes the shard once more, and no other.
+    // A new key is hashed and copied once. If the table of its shard grows, each key of that shard
+    // is hashed once more.
     let mut hashed = 0;
     for key in 0..KEYS {
         let [hash, eq, to_owned] = cost(|| limiter.allow(&Asked(key)));
@@ -163,12 +121,11 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
         assert_eq!(to_owned, 1);
         hashed += hash;
     }
-    // Spread over all, that is less than two more for each.
+    // That is less than two more for each key.
     assert!(hashed <= 3 * KEYS, "{hashed}");
     assert_eq!(limiter.len(), 100_000);
 
-    // Any of them is found by one hash. An Eq beyond the one that is right is a chance of 1 in 128
-    // for each of some keys that sit near.
+    // A stored key is found by one hash. A second comparison happens with 1 of 128 neighbours.
     let mut compared = 0;
     time.set(SECOND / 2);
     for key in (0..KEYS).step_by(97) {
@@ -178,7 +135,7 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
         let never = cost(|| limiter.check_n(&Asked(key), 3));
         let nothing = cost(|| limiter.check_n(&Asked(key), 0));
         let peek = cost(|| limiter.peek(&Asked(key)));
-        // The thread may keep a copy of a refused key, one.
+        // The cache of denied keys may store one copy.
         let copies: u64 = [denied, denied_again, never]
             .iter()
             .map(|cost| cost[2])
@@ -208,8 +165,8 @@ fn a_check_touches_a_few_keys_of_a_hundred_thousand() {
     assert_eq!(cost(|| limiter.len()), [0; 3]);
 }
 
-/// Case 26. tokio-rate-limit scans everything on 1% of calls, axum-governor on every new key. Here
-/// everything is to be forgotten, and no call does it.
+/// Case 26. tokio-rate-limit scans all keys on 1% of calls, axum-governor on every new key. Here
+/// all keys are full, and no call drops one.
 #[test]
 fn no_request_sweeps() {
     let (limiter, time) = by_hand::<Stored, 1>(Quota::per_second(1).burst(2));
@@ -228,52 +185,12 @@ fn no_request_sweeps() {
     assert_eq!(limiter.len(), 20_000);
     time.advance(HOUR);
     assert_eq!(limiter.sweep(), 20_000);
-    assert_eq!(calls(Call::Drop), dropped + 20_000, "as a sweep does");
-}
-
-/// Case 27. No runtime, no thread of the user's, no call.
-#[test]
-fn a_limiter_forgets_by_itself() {
-    let time = Time::new();
-    let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1).burst(10))
-        .clock(time.clock.clone())
-        .sweep_every(Duration::from_millis(1))
-        .build();
-    for round in 0..10 {
-        for key in 0..1_000 {
-            assert!(limiter.check_n(&key, 1 + key % 2).is_allowed());
-        }
-        time.advance(SECOND);
-        // Those who spent two are still in debt, however often it sweeps.
-        wait_until("half are forgotten", || limiter.len() <= 500);
-        for _ in 0..1_000 {
-            thread::yield_now();
-        }
-        assert_eq!(limiter.len(), 500, "round {round}");
-        time.advance(SECOND);
-        wait_until("the rest is forgotten", || limiter.is_empty());
-    }
-}
-
-/// Case 27. As it is built when nothing is said of sweeping. It takes the second of real time that
-/// is the shortest such interval.
-#[test]
-fn a_limiter_forgets_by_itself_without_being_asked_to() {
-    let time = Time::new();
-    let limiter: RateLimiter<u64, 2> =
-        RateLimiter::builder([Quota::per_second(1_000), Quota::per_second(10).burst(2)])
-            .clock(time.clock.clone())
-            .build();
-    for key in 0..100 {
-        assert!(limiter.allow(&key));
-    }
-    time.set(SECOND);
-    wait_until("all are forgotten", || limiter.is_empty());
+    assert_eq!(calls(Call::Drop), dropped + 20_000, "a sweep does");
 }
 
 /// Case 28.
 #[test]
-fn what_is_not_admitted_is_not_stored() {
+fn a_key_that_is_not_admitted_is_not_stored() {
     let (limiter, _) = by_hand::<String, 1>(Quota::per_minute(100).burst(10));
     for n in [0, 11, 12, u64::MAX] {
         for stranger in ["", "a", "b"] {
@@ -285,7 +202,7 @@ fn what_is_not_admitted_is_not_stored() {
     assert!(!limiter.forget("a"));
     assert_eq!(limiter.len(), 0);
 
-    // Denied by one of several quotas, though the others would have let it pass.
+    // One of two quotas denies, in either order.
     for quotas in [
         [Quota::per_second(5), Quota::per_hour(60)],
         [Quota::per_hour(60), Quota::per_second(5)],
@@ -298,26 +215,7 @@ fn what_is_not_admitted_is_not_stored() {
     }
 }
 
-/// Case 28. gcra deletes the key: a bypass.
-#[test]
-fn an_oversized_request_does_not_reset_its_key() {
-    let (limiter, time) = by_hand::<u64, 1>(Quota::per_minute(60).burst(5));
-    assert_eq!(drain(&limiter, 0), 5);
-    for now in [0, SECOND / 2, SECOND - 1] {
-        time.set(now);
-        for n in [6, 1_000, u64::MAX] {
-            assert!(limiter.check_n(&0, n).exceeds_burst());
-            assert!(!limiter.allow(&0));
-        }
-        assert_eq!(limiter.len(), 1);
-        assert_eq!(limiter.check(&0).retry_after(), Some(nanos(SECOND - now)));
-    }
-    time.set(SECOND);
-    assert!(limiter.check_n(&0, 6).exceeds_burst());
-    assert_eq!(drain(&limiter, 0), 1);
-}
-
-/// A key that asks its limiter how many there are whenever it is compared or dropped.
+/// A key that calls `len` of its limiter whenever it is hashed, compared or dropped.
 #[derive(Clone)]
 struct Nosy(u64);
 
@@ -355,7 +253,7 @@ impl Drop for Nosy {
 
 /// Case 30.
 #[test]
-fn len_may_be_asked_from_within_a_key() {
+fn len_may_be_called_from_within_a_key() {
     let ended = finishes("len from Hash, Eq or Drop", || {
         let time = Time::new();
         let limiter = LIMITER.get_or_init(|| {
@@ -381,10 +279,10 @@ fn len_may_be_asked_from_within_a_key() {
     ended.unwrap();
 }
 
-/// Case 30. dashmap #239: while another thread is inside the lock of a shard, and of each one.
+/// Case 30. dashmap #239: another thread has locked a shard.
 #[test]
-fn len_may_be_asked_while_another_thread_holds_a_shard() {
-    let ended = finishes("len beside a held shard", || {
+fn len_may_be_called_while_another_thread_has_locked_a_shard() {
+    let ended = finishes("len beside a locked shard", || {
         let (limiter, _) = by_hand::<Stored, 1>(Quota::per_second(1).burst(50));
         let limiter = Arc::new(limiter);
         for key in 0..10 {
@@ -417,7 +315,7 @@ fn len_may_be_asked_while_another_thread_holds_a_shard() {
                 assert!(format!("{limiter:?}").contains("len: 10"));
                 go.send(()).unwrap();
                 assert_eq!(holder.join().unwrap(), (true, true));
-                // Stored again, if it was forgotten.
+                // `forget` has removed the key, so store it again.
                 assert!(limiter.allow(&Asked(key)));
             }
         }

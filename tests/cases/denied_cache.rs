@@ -1,6 +1,4 @@
-//! What a thread remembers of refusals: it is never wrong, takes no lock, and is bounded.
-
-mod common;
+//! The per-thread cache of denied keys: it is never wrong, takes no lock, and is bounded.
 
 use std::{
     hash::{BuildHasherDefault, Hash, Hasher},
@@ -12,16 +10,17 @@ use std::{
     thread,
 };
 
-use common::cases::{
-    Asked, Call, Numbers, SECOND, Stored, Time, at_next, by_hand, drain, finishes,
-};
-use common::oracle::{Oracle, answer};
 use tollgate::{Policy, Quota, RateLimiter};
 
-/// Somebody else holds the key's shard all the while.
+use crate::common::cases::{Numbers, SECOND, Time, by_hand, drain};
+use crate::common::keys::{Asked, Call, Stored, at_next};
+use crate::common::oracle::{Oracle, answer};
+use crate::common::threads::finishes;
+
+/// Another thread has locked the key's shard.
 #[test]
-fn a_remembered_refusal_takes_no_lock() {
-    let ended = finishes("a refusal beside a held shard", || {
+fn a_cached_denial_takes_no_lock() {
+    let ended = finishes("a denial beside a locked shard", || {
         let (limiter, _) = by_hand::<Stored, 1>(Quota::per_second(1).burst(1));
         let limiter = Arc::new(limiter);
         assert!(limiter.allow(&Asked(0)));
@@ -44,14 +43,14 @@ fn a_remembered_refusal_takes_no_lock() {
         }
         release.send(()).unwrap();
         assert!(holder.join().unwrap());
-        assert!(limiter.allow(&Asked(0)), "it is forgotten, and he knows");
+        assert!(limiter.allow(&Asked(0)), "the key was forgotten");
     });
     ended.unwrap();
 }
 
-/// Every number too, at whatever time, for however many units, and with a forgetting now and then.
+/// Every number is the oracle's, at random times, for 0 to 4 units, between calls of `forget`.
 #[test]
-fn a_remembered_key_is_answered_as_the_table_would() {
+fn a_cached_denial_has_the_numbers_of_the_table() {
     let one = Policy::from(Quota::per_minute(6).burst(3));
     let two = Policy::from([Quota::per_second(1).burst(2), Quota::per_minute(6).burst(3)]);
     compare(one, 1);
@@ -65,7 +64,7 @@ fn compare<const N: usize>(policy: Policy<N>, seed: u64) {
     let mut oracles = [(); KEYS as usize].map(|()| Oracle::new(policy.quotas()));
     let (mut denied, mut forgotten) = (0, 0);
     for _ in 0..100_000 {
-        // Mostly less than any unit takes.
+        // Most steps are shorter than the time of a unit.
         time.advance(numbers.below(SECOND / 2) >> numbers.below(30));
         let key = numbers.below(KEYS);
         let oracle = &mut oracles[usize::try_from(key).unwrap()];
@@ -90,7 +89,7 @@ fn compare<const N: usize>(policy: Policy<N>, seed: u64) {
     assert!(forgotten > 200, "{forgotten}");
 }
 
-/// The same hash for every key.
+/// Has the same hash for all keys.
 #[derive(Clone, Default)]
 struct Alike;
 
@@ -103,7 +102,7 @@ impl Hasher for Alike {
 }
 
 #[test]
-fn a_stranger_with_the_same_hash_is_not_refused() {
+fn a_key_with_the_hash_of_a_cached_key_is_not_denied() {
     let time = Time::new();
     let limiter: RateLimiter<u64, 1, BuildHasherDefault<Alike>> =
         RateLimiter::builder(Quota::per_second(1).burst(2))
@@ -121,23 +120,23 @@ fn a_stranger_with_the_same_hash_is_not_refused() {
 }
 
 #[test]
-fn a_request_for_more_than_is_left_is_not_remembered() {
+fn a_denial_is_not_cached_while_a_unit_is_left() {
     let (limiter, _) = by_hand::<u64, 1>(Quota::per_second(1).burst(5));
     assert!(limiter.check_n(&0, 3).is_allowed());
     for remaining in [2, 1] {
         let denied = limiter.check_n(&0, 3);
         assert!(!denied.is_allowed());
         assert_eq!(denied.remaining(), remaining);
-        // By somebody else, so that this thread learns nothing of it.
+        // Another thread spends a unit.
         let other = thread::scope(|scope| scope.spawn(|| limiter.allow(&0)).join());
         assert!(other.unwrap());
     }
     assert_eq!(limiter.check_n(&0, 3).remaining(), 0);
 }
 
-/// The memory of one key ends with the forgetting of another, and does not come back.
+/// `forget` of one key invalidates the cached denial of another, too.
 #[test]
-fn a_forgetting_ends_the_memories_of_all_keys() {
+fn a_forgotten_key_ends_all_cached_denials() {
     let (limiter, _) = by_hand::<u64, 1>(Quota::per_second(1).burst(1));
     for key in [0, 1] {
         assert_eq!(drain(&limiter, key), 1);
@@ -149,8 +148,8 @@ fn a_forgetting_ends_the_memories_of_all_keys() {
 }
 
 #[test]
-fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
-    // Hashing alike, or they would never find each other's keys.
+fn more_limiters_than_a_thread_has_caches_are_told_apart() {
+    // They share a hasher, so that one could find the keys of another.
     let builder = || RateLimiter::builder(Quota::per_second(1).burst(2)).manual_sweep();
     let limiters: Vec<RateLimiter<u64, 1, BuildHasherDefault<Alike>>> = (0..300)
         .map(|_| {
@@ -170,7 +169,7 @@ fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
             assert!(limiter.forget(&0));
         }
     }
-    // Of another type, at the places of those.
+    // Limiters of another type replace them.
     let others: Vec<_> = (0..300)
         .map(|_| by_hand::<String, 2>([Quota::per_second(1).burst(2); 2]).0)
         .collect();
@@ -181,11 +180,11 @@ fn limiters_beyond_the_places_of_a_thread_are_told_apart() {
     }
 }
 
-/// On a reload, say: the places of the old ones, which another thread has dropped, are taken.
+/// A reload replaces limiters, and another thread drops the old ones.
 #[test]
-fn the_places_of_limiters_that_are_gone_are_taken() {
+fn the_caches_of_dropped_limiters_are_reused() {
     let alive = Arc::new(AtomicUsize::new(0));
-    // Enough for every place of a thread, though other tests make limiters meanwhile.
+    // More than the caches of a thread, whatever limiters other tests make meanwhile.
     let old: Vec<_> = (0..500).map(|_| drained(&alive)).collect();
     for limiter in &old {
         assert!(!limiter.allow(&Counted::new(0, &alive)));
@@ -205,7 +204,7 @@ fn the_places_of_limiters_that_are_gone_are_taken() {
     );
 }
 
-/// A key that counts how many of its kind there are, in a count of its test's own.
+/// A key whose copies are counted, for each test apart.
 struct Counted {
     key: u64,
     alive: Arc<AtomicUsize>,
@@ -245,7 +244,7 @@ impl Hash for Counted {
     }
 }
 
-/// A limiter that stores a key that is out of units, and is remembered by nobody.
+/// Makes a limiter that stores key 0 without units. No thread has cached a denial.
 fn drained(alive: &Arc<AtomicUsize>) -> RateLimiter<Counted> {
     let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
     assert!(limiter.allow(&Counted::new(0, alive)));
@@ -253,7 +252,7 @@ fn drained(alive: &Arc<AtomicUsize>) -> RateLimiter<Counted> {
 }
 
 #[test]
-fn a_flood_of_keys_is_remembered_within_bounds() {
+fn a_flood_of_keys_is_cached_within_bounds() {
     const KEYS: u64 = 50_000;
     let alive = Arc::new(AtomicUsize::new(0));
     let (limiter, time) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
@@ -265,7 +264,7 @@ fn a_flood_of_keys_is_remembered_within_bounds() {
         }
     }
     let copies = alive.load(Ordering::SeqCst) - limiter.len();
-    // 512 sets of four.
+    // 512 sets of four ways.
     assert!((1_500..=2_048).contains(&copies), "{copies}");
     time.set(SECOND);
     assert_eq!(limiter.sweep() as u64, KEYS);
@@ -273,7 +272,7 @@ fn a_flood_of_keys_is_remembered_within_bounds() {
 }
 
 #[test]
-fn whoever_drops_a_limiter_drops_its_keys() {
+fn a_thread_that_drops_a_limiter_drops_its_cached_keys() {
     let alive = Arc::new(AtomicUsize::new(0));
     let (limiter, _) = by_hand::<Counted, 1>(Quota::per_second(1).burst(1));
     let key = Counted::new(0, &alive);
@@ -282,26 +281,26 @@ fn whoever_drops_a_limiter_drops_its_keys() {
     assert_eq!(
         alive.load(Ordering::SeqCst),
         3,
-        "the key, the table's and the thread's"
+        "the key, and the copies of table and thread"
     );
     drop(limiter);
     assert_eq!(alive.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn another_thread_drops_its_copies_when_it_remembers_for_another_limiter() {
+fn another_thread_drops_its_copies_when_it_caches_for_another_limiter() {
     let alive = Arc::new(AtomicUsize::new(0));
     let first = Arc::new(drained(&alive));
     let other = Arc::new(AtomicUsize::new(0));
     let second = drained(&other);
-    let (refused, is_refused) = mpsc::channel();
+    let (denied, is_denied) = mpsc::channel();
     let (dropped, is_dropped) = mpsc::channel::<()>();
-    let refusing = {
+    let denying = {
         let (first, alive) = (Arc::clone(&first), Arc::clone(&alive));
         thread::spawn(move || {
             assert!(!first.allow(&Counted::new(0, &alive)));
             drop(first);
-            refused.send(()).unwrap();
+            denied.send(()).unwrap();
             is_dropped.recv().unwrap();
             assert!(!second.allow(&Counted::new(0, &other)));
             assert_eq!(alive.load(Ordering::SeqCst), 0);
@@ -313,19 +312,19 @@ fn another_thread_drops_its_copies_when_it_remembers_for_another_limiter() {
             (second, other)
         })
     };
-    is_refused.recv().unwrap();
+    is_denied.recv().unwrap();
     drop(first);
     assert_eq!(alive.load(Ordering::SeqCst), 1, "the other thread's");
     dropped.send(()).unwrap();
-    let (_second, other) = refusing.join().unwrap();
+    let (_second, other) = denying.join().unwrap();
     assert_eq!(
         other.load(Ordering::SeqCst),
         1,
-        "a thread that has ended remembers nothing"
+        "the cache of a thread ends with it"
     );
 }
 
-/// A key that is all in one place, and longer than is copied.
+/// A key that is one byte longer than the cache copies.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Long([u8; 129], Counted);
 

@@ -1,4 +1,4 @@
-//! What may cross threads, be copied and be unwound past: a change of it breaks callers.
+//! The traits of the public types. To lose one breaks callers.
 
 use std::{
     cell::Cell,
@@ -40,8 +40,8 @@ fn everything_crosses_threads_and_unwinding() {
     crosses::<SeededHasher>();
 }
 
-/// Whether a type has a trait: the inherent constant is taken where its bound holds, and the
-/// trait's elsewhere.
+/// Whether a type has a trait. The inherent constant is used where its bound holds, and the trait's
+/// constant elsewhere.
 macro_rules! has {
     ($type:ty: $bound:path) => {{
         #[allow(dead_code)]
@@ -58,17 +58,17 @@ macro_rules! has {
     }};
 }
 
-/// A limiter hands its keys to whichever thread sweeps or asks.
+/// Any thread may drop a key.
 #[test]
-fn a_limiter_of_keys_that_stay_in_a_thread_stays_there_too() {
+fn a_limiter_of_keys_that_stay_in_one_thread_stays_there_too() {
     assert!(has!(RateLimiter<String>: Send) && has!(RateLimiter<String>: Sync));
     assert!(!has!(RateLimiter<Rc<str>>: Send) && !has!(RateLimiter<Rc<str>>: Sync));
     assert!(!has!(RateLimiter<Cell<u8>>: Sync));
 }
 
-/// It is shared by reference or in an `Arc`; a clone would look like a second limiter.
+/// A limiter is shared by reference or in an `Arc`. A clone would look like a second limiter.
 #[test]
-fn a_limiter_is_not_cloned() {
+fn a_limiter_has_no_clone() {
     assert!(!has!(RateLimiter<String>: Clone));
     assert!(has!(ManualClock: Clone) && has!(Clock: Clone));
 }
@@ -101,7 +101,6 @@ fn values_are_copied_and_compared() {
     is_clock::<ManualClock>();
 }
 
-/// As a limiter is most often kept.
 #[test]
 fn a_limiter_lives_in_a_static() {
     static REQUESTS: LazyLock<RateLimiter<String>> =
