@@ -4,7 +4,7 @@
 //! should pay for it: the maintenance thread does, in slices, one shard's lock at a time. The
 //! alternative, a bounded piece of a sweep on every insert, needs no thread. But it drops nothing
 //! once the inserts of a flood are over, which is when memory should shrink, and it adds the scan of
-//! a shard to a request. `benches/README.md` has what either costs.
+//! a shard to a request. `docs/architecture.md` has what either costs.
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ const YIELDS: usize = 100;
 ///
 /// The yields are for more threads than cores, where the thread that holds the lock may not be
 /// running, and for sweeps. They take longer than a sweep holds the lock, so that no thread has to be
-/// woken. `benches/README.md` has the figures.
+/// woken. `docs/architecture.md` has the figures.
 #[inline]
 pub(super) fn lock_shard<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {

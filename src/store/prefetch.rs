@@ -5,7 +5,7 @@
 //! follows from the key's hash and from where the shard's entries lie, which seldom changes. So
 //! [`ShardLayout`] keeps where they lie, readable without the lock. The control bytes and the entry
 //! are prefetched first, and most checks wait for all three at once. (What a key has on the heap is
-//! one wait more.) `benches/README.md` has the gain.
+//! one wait more.) `docs/architecture.md` has the gain.
 //!
 //! No decision depends on it: with a layout that is out of date, or a key that is elsewhere, only
 //! time is lost. Beside the scan of a shard in `map.rs` this is the crate's only unsafe code.

@@ -1,4 +1,4 @@
-//! Threads that make the batches of a cell, kept from one batch to the next.
+//! Threads that check the batches of a cell. They stay from one batch to the next.
 
 use std::{
     mem,
@@ -9,51 +9,45 @@ use std::{
     time::Instant,
 };
 
-use tollgate_peers::keyed::{Key, Outcome, Table};
+use super::cores::{keep_to, keep_to_any};
+use super::turns::Taken;
+use crate::keyed::{Key, Outcome, Table};
 
-use crate::cores::{keep_to, keep_to_any};
-
-/// The first of its threads is the one that it belongs to.
+/// A team of threads. The first is the thread that leads it.
 pub struct Team<'a, K> {
     sequence: &'a [K],
     outcome: Outcome,
     threads: usize,
-    /// Whether each of them has a core of its own.
+    /// Whether each thread has a core of its own.
     are_parallel: bool,
-    /// The next batch, or none if it was the last.
+    /// The next batch, or none after the last.
     batch: Mutex<Option<Batch<K>>>,
     assembled: Barrier,
     released: Barrier,
     done: Barrier,
-    results: Mutex<Vec<Result>>,
+    results: Mutex<Vec<Part>>,
 }
 
+/// The checks of each thread.
 #[derive(Clone)]
-struct Batch<K> {
-    table: Arc<dyn Table<K>>,
-    /// Where in the sequence it begins.
-    place: usize,
-    untimed: usize,
-    timed: usize,
+pub struct Batch<K> {
+    pub table: Arc<dyn Table<K>>,
+    /// The place in the sequence at which the first thread starts.
+    pub place: usize,
+    /// The checks before the clock starts.
+    pub untimed: usize,
+    pub timed: usize,
 }
 
-struct Result {
+/// One thread's part of a batch.
+struct Part {
     began: Instant,
     ended: Instant,
     allowed: usize,
 }
 
-/// What a batch took.
-pub struct Taken {
-    /// The ns that a check took each thread.
-    pub nanos: f64,
-    /// Whether threads that have a core each began at the same time, but for 1/10 of the batch. If
-    /// not, they meet less than they are to.
-    pub is_together: bool,
-}
-
 impl<'a, K: Key> Team<'a, K> {
-    /// Lets `lead` use a team, which is gone when it returns.
+    /// Gives `lead` a team, which ends when `lead` returns.
     pub fn with<R>(
         sequence: &'a [K],
         outcome: Outcome,
@@ -77,7 +71,7 @@ impl<'a, K: Key> Team<'a, K> {
             keep_to(0);
         }
         thread::scope(|scope| {
-            // Even if a batch is wrong and `lead` panics: else the others would wait for ever.
+            // Also if a batch is wrong and `lead` panics. The other threads would wait for ever.
             let dismissal = Dismissal(&team);
             for nth in 1..threads {
                 let team = &team;
@@ -90,29 +84,25 @@ impl<'a, K: Key> Team<'a, K> {
         })
     }
 
-    /// Times `timed` checks by each thread, from that place on.
-    pub fn time(
-        &self,
-        table: Arc<dyn Table<K>>,
-        place: usize,
-        untimed: usize,
-        timed: usize,
-    ) -> Taken {
-        let expected = table.expected(self.outcome, (untimed + timed) * self.threads);
-        *self.batch.lock().expect(CALM) = Some(Batch {
-            table,
-            place,
-            untimed,
-            timed,
-        });
+    /// Times a batch, from the release of the threads to the end of the last one.
+    ///
+    /// # Panics
+    ///
+    /// If a check has another outcome than the team expects.
+    pub fn time(&self, batch: Batch<K>) -> Taken {
+        let (untimed, timed) = (batch.untimed, batch.timed);
+        let expected = batch
+            .table
+            .expected(self.outcome, (untimed + timed) * self.threads);
+        *self.batch.lock().expect(CALM) = Some(batch);
         self.take_part(0);
         let results = mem::take(&mut *self.results.lock().expect(CALM));
-        // A new table is dropped here.
+        // This drops a new table.
         drop(self.batch.lock().expect(CALM).take());
-        let allowed: usize = results.iter().map(|result| result.allowed).sum();
+        let allowed: usize = results.iter().map(|part| part.allowed).sum();
         assert_eq!(allowed, expected, "allowed, of {timed} after {untimed}");
-        let began = || results.iter().map(|result| result.began);
-        let ended = results.iter().map(|result| result.ended).max();
+        let began = || results.iter().map(|part| part.began);
+        let ended = results.iter().map(|part| part.ended).max();
         let (first, last) = (began().min(), began().max());
         let (first, last) = (first.expect("a thread"), last.expect("a thread"));
         let time = ended.expect("a thread") - first;
@@ -122,10 +112,10 @@ impl<'a, K: Key> Team<'a, K> {
         }
     }
 
-    /// Does the part of the `nth` thread in the next batch. False if there is none.
+    /// Does the part of the `nth` thread in the next batch. Returns false if there is none.
     fn take_part(&self, nth: usize) -> bool {
         let part = AssertUnwindSafe(|| self.part(nth));
-        // A panic has said why. The other threads would wait for this one for ever.
+        // The panic has printed its reason. The other threads would wait for this one for ever.
         catch_unwind(part).unwrap_or_else(|_| process::exit(101))
     }
 
@@ -148,7 +138,7 @@ impl<'a, K: Key> Team<'a, K> {
         allowed += self.check(&*table, place + untimed, timed);
         let ended = Instant::now();
         drop(table);
-        self.results.lock().expect(CALM).push(Result {
+        self.results.lock().expect(CALM).push(Part {
             began,
             ended,
             allowed,
@@ -157,7 +147,8 @@ impl<'a, K: Key> Team<'a, K> {
         true
     }
 
-    /// So many checks, from that place in the sequence on and round it.
+    /// Makes `checks` checks from `place` in the sequence on, and round it. Returns how many were
+    /// allowed.
     fn check(&self, table: &dyn Table<K>, place: usize, mut checks: usize) -> usize {
         let mut place = place % self.sequence.len();
         let mut allowed = 0;
@@ -171,13 +162,13 @@ impl<'a, K: Key> Team<'a, K> {
     }
 }
 
-const CALM: &str = "nobody panics while holding it";
+const CALM: &str = "no thread panics while it holds the lock";
 
 struct Dismissal<'a, 'b, K: Key>(&'a Team<'b, K>);
 
 impl<K: Key> Drop for Dismissal<'_, '_, K> {
     fn drop(&mut self) {
-        // The team waits for its next batch, as none is cut short.
+        // The team waits for its next batch, as no batch is cut short.
         if let Ok(mut batch) = self.0.batch.lock() {
             *batch = None;
         }

@@ -1,5 +1,4 @@
-//! A core for each thread, rather than whichever the system wakes it on: two threads that it wakes
-//! on one would not run at once.
+//! Keeps each thread to one core. Two threads that the system puts on one core do not run at once.
 
 pub use self::imp::{keep_to, keep_to_any};
 
@@ -21,14 +20,14 @@ mod imp {
         sched_setaffinity(this(), &one).expect("a core that it may use");
     }
 
-    /// Lets this thread run on any of them again.
+    /// Lets this thread run on any of these cores again.
     pub fn keep_to_any() {
         sched_setaffinity(this(), cores()).expect("the cores that it began with");
     }
 
     fn cores() -> &'static CpuSet {
         static CORES: OnceLock<CpuSet> = OnceLock::new();
-        // Asked before the first thread is kept to one.
+        // Read before the first thread is kept to one core.
         CORES.get_or_init(|| sched_getaffinity(this()).expect("a thread has its cores"))
     }
 
@@ -37,7 +36,7 @@ mod imp {
     }
 }
 
-/// Elsewhere threads run where the system wakes them.
+/// Elsewhere the system chooses the cores.
 #[cfg(not(target_os = "linux"))]
 mod imp {
     pub fn keep_to(_: usize) {}
