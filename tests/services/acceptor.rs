@@ -1,13 +1,11 @@
 //! The example server pauses after an error of `accept`, and reports each burst of errors once.
 
-#![cfg(feature = "tower")]
-
-#[path = "../examples/service/acceptor.rs"]
-mod acceptor;
+#[path = "../../examples/service/acceptor.rs"]
+mod source;
 
 use std::{cell::Cell, future::ready, io, task::Context, task::Poll, time::Duration};
 
-use acceptor::{Acceptor, BURST, PAUSE};
+use source::{Acceptor, BURST, PAUSE};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{advance, timeout};
 
@@ -59,7 +57,7 @@ async fn a_burst_of_errors_is_reported_once_and_the_next_one_again() {
         assert_eq!(error.to_string(), "too many open files");
         warnings.set(warnings.get() + 1);
     });
-    // Longer than a burst may be silent: what counts is the distance between errors.
+    // It fails for longer than `BURST`, and each pause between two errors is shorter.
     let failing = timeout(2 * BURST, acceptor.accept()).await;
     assert!(failing.is_err());
     assert!(attempts.get() >= 100, "{attempts:?}");

@@ -1,30 +1,27 @@
-//! The two example services end when they are told to, whatever their clients do or leave undone,
-//! and no client that stalls keeps a connection for ever or others out.
+//! The two example services end on a signal, whatever their clients do. A client that stalls
+//! neither keeps a connection for ever nor keeps other clients out.
 //!
-//! Time is the subject here. Each test waits for what must happen and none for a time to pass. The
-//! only upper bound is the guard of `with_programs`.
-
-#![cfg(all(feature = "tower", unix))]
-
-mod common;
+//! Time is the subject here. Each test waits for an event, and none for a time to pass. The only
+//! upper bound is the guard of `with_programs`.
 
 use std::time::{Duration, Instant};
 
-use common::contract::Variables;
-use common::programs::{Program, with_programs};
-use common::served::{answer, client};
-use common::stalling::{END_STREAM, STALLS, Stall, data, h2, headers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::common::contract::Variables;
+use crate::common::programs::{Program, with_programs};
+use crate::common::served::{answer, client};
+use crate::common::stalling::{END_STREAM, STALLS, Stall, data, h2, headers};
+
 const HANDOFF: &str = "/api/v1/handoff";
 const KEY: &str = "x-api-key: key-of-alice";
 
-/// Longer than any test may take: a wait that has this bound is not what ends it.
+/// A timeout that no test reaches.
 const NEVER: u64 = 3_600_000;
 
-/// The timeouts in milliseconds, and a limit that no test reaches.
+/// Returns the timeouts in milliseconds, and a limit that no test reaches.
 fn timeouts(head: u64, request: u64, connection: u64, drain: u64) -> Variables {
     let variables = [
         ("HEAD_TIMEOUT_MS", head),
@@ -37,12 +34,12 @@ fn timeouts(head: u64, request: u64, connection: u64, drain: u64) -> Variables {
     variables.map(text).into()
 }
 
-/// What a service says that has closed connections at the deadline.
+/// Returns the warning of a service that has closed connections at the deadline.
 fn closed(count: u32, drain: u64) -> String {
     format!("warning: connections closed that had not ended after {drain} ms: {count}\n")
 }
 
-/// Only the deadline for draining ends what is tried here: no other timeout is near.
+/// Only the deadline for draining can end these connections.
 #[test]
 fn no_client_holds_a_service_beyond_the_deadline() {
     with_programs(async {
@@ -51,7 +48,7 @@ fn no_client_holds_a_service_beyond_the_deadline() {
                 let timeouts = timeouts(NEVER, NEVER, NEVER, 300);
                 let program = Program::start("handoff_api", timeouts).await;
                 let stalled = begin(program.address().to_owned()).await;
-                // Another client's request, which gives the service time to read what was sent.
+                // Another request gives the service time to read what was sent.
                 assert_eq!(program.try_it().await, 200);
                 program.signal("TERM").await;
                 let ended = program.end().await;
@@ -61,9 +58,9 @@ fn no_client_holds_a_service_beyond_the_deadline() {
             (name, tokio::spawn(ended))
         });
         for (name, ended) in ending.collect::<Vec<_>>() {
-            let (code, said) = ended.await.expect(name);
-            assert_eq!(code, Some(0), "{name}: {said}");
-            assert!(said.is_empty() || said == closed(1, 300), "{name}: {said}");
+            let (code, text) = ended.await.expect(name);
+            assert_eq!(code, Some(0), "{name}: {text}");
+            assert!(text.is_empty() || text == closed(1, 300), "{name}: {text}");
         }
     });
 }
@@ -76,31 +73,17 @@ fn all_stalled_connections_together_are_closed_at_the_deadline_and_counted() {
         for _ in 0..3 {
             stalled.push(program.begin(HANDOFF, KEY).await);
         }
-        let asked = Instant::now();
+        let start = Instant::now();
         program.signal("TERM").await;
         assert_eq!(program.end().await, (Some(0), closed(3, 500)));
-        assert!(asked.elapsed().as_millis() >= 500, "it waited too shortly");
+        assert!(start.elapsed().as_millis() >= 500, "it did not wait");
         for mut stream in stalled {
             assert_eq!(stream.read(&mut [0; 64]).await.unwrap_or(0), 0);
         }
     });
 }
 
-#[test]
-fn a_request_under_way_finishes_and_then_the_service_ends() {
-    with_programs(async {
-        let program = Program::start("handoff_api", timeouts(NEVER, NEVER, NEVER, NEVER)).await;
-        let mut finishing = program.begin(HANDOFF, KEY).await;
-        program.ask_to_stop("TERM").await;
-        finishing.write_all(b"a note").await.unwrap();
-        let mut answer = String::new();
-        finishing.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert_eq!(program.end().await, (Some(0), String::new()));
-    });
-}
-
-/// The warning about closed connections has nowhere to go.
+/// The warning about closed connections cannot be written.
 #[test]
 fn a_service_whose_standard_error_is_closed_ends_as_it_would() {
     with_programs(async {
@@ -127,7 +110,7 @@ fn a_request_under_way_in_http_2_finishes_and_then_the_connection_ends() {
         while !frames.windows(body.len()).any(|window| window == body) {
             assert_ne!(stream.read_buf(&mut frames).await.unwrap(), 0, "{frames:?}");
         }
-        // What clients do once they are told to go away.
+        // A client closes its connection after GOAWAY.
         drop(stream);
         assert_eq!(program.end().await, (Some(0), String::new()));
     });
@@ -137,7 +120,7 @@ fn a_request_under_way_in_http_2_finishes_and_then_the_connection_ends() {
 fn a_service_ends_at_once_where_nothing_is_under_way() {
     with_programs(async {
         for service in ["handoff_api", "turns_api"] {
-            // A deadline that the test does not survive.
+            // The test fails before this deadline.
             let program = Program::start(service, timeouts(NEVER, NEVER, NEVER, NEVER)).await;
             let silent = TcpStream::connect(program.address()).await.unwrap();
             let mut one_byte = TcpStream::connect(program.address()).await.unwrap();
@@ -154,7 +137,7 @@ fn a_service_ends_at_once_where_nothing_is_under_way() {
     });
 }
 
-/// No signal is sent: the timeouts end each stall, and close what it has left open.
+/// No signal is sent. The timeouts end each stall and close its connection.
 #[test]
 fn a_connection_that_stalls_is_closed_and_others_are_served_meanwhile() {
     with_programs(async {
@@ -179,7 +162,7 @@ fn a_connection_that_stalls_is_closed_and_others_are_served_meanwhile() {
     });
 }
 
-/// Whatever version of HTTP it might become, and after a request too.
+/// Of either version of HTTP, and after a first request, too.
 #[test]
 fn a_client_that_sends_no_head_is_closed_by_the_timeout_for_heads() {
     with_programs(async {
@@ -201,7 +184,7 @@ fn a_client_that_sends_no_head_is_closed_by_the_timeout_for_heads() {
     });
 }
 
-/// Each byte arrives in time, and the whole never does.
+/// Each byte arrives in time, but the head or the body never ends.
 #[test]
 fn a_client_that_drips_is_closed_too() {
     with_programs(async {
@@ -223,7 +206,7 @@ fn a_client_that_drips_is_closed_too() {
                     Ok(Ok(_)) => {}
                 }
             }
-            // The answer may be lost where the server closes while its client still sends.
+            // The answer may be lost if the server closes while the client still sends.
             let answer = String::from_utf8(answer).unwrap();
             assert!(
                 answer.is_empty() || answer.starts_with("HTTP/1.1 408 "),

@@ -1,19 +1,5 @@
 //! The environment of the two example services: the table in `examples/README.md` is a contract.
 
-#![cfg(feature = "tower")]
-// Each example has its own copy of what they share, as it has when it is built alone.
-#![allow(clippy::duplicate_mod)]
-
-mod common;
-
-// Their `main` is not called from here.
-#[allow(dead_code)]
-#[path = "../examples/handoff_api.rs"]
-mod handoff_api;
-#[allow(dead_code)]
-#[path = "../examples/turns_api.rs"]
-mod turns_api;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -21,13 +7,15 @@ use std::{
     time::Duration,
 };
 
-use common::contract::{Row, Variables, table};
-use common::served::example;
 use tollgate::{Quota, RateLimiter};
+
+use crate::common::contract::{Row, Variables, table};
+use crate::common::served::example;
+use crate::{handoff_api, turns_api};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A setting of the code, as a row.
+/// Returns a setting of the code as a row.
 macro_rules! row {
     ($service:ident :: $setting:ident) => {
         Row {
@@ -84,12 +72,12 @@ fn turns_settings(variables: &Variables) -> turns_api::Settings {
     turns_api::Settings::read(&|name| variables.get(name).cloned()).unwrap()
 }
 
-/// What the service makes of its environment: the value of each variable, or why it refuses one.
+/// Returns what the service reads from its environment: the value of each variable, or the error.
 fn effect(
     service: &str,
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<BTreeMap<&'static str, String>, String> {
-    // Each example has a type of its own.
+    // Each example has its own type of settings.
     macro_rules! timeouts {
         ($settings:ident) => {{
             let timeouts = $settings.timeouts;
@@ -104,7 +92,7 @@ fn effect(
     let (limits, address, timeouts) = match service {
         "handoff_api" => {
             let settings = handoff_api::Settings::read(environment);
-            let settings = settings.map_err(|refused| refused.to_string())?;
+            let settings = settings.map_err(|error| error.to_string())?;
             assert_eq!(settings.quota.period(), MINUTE);
             let limits = [
                 ("HANDOFFKIT_API_RATE_LIMIT_PER_MIN", settings.quota.units()),
@@ -114,9 +102,9 @@ fn effect(
         }
         "turns_api" => {
             let settings = turns_api::Settings::read(environment);
-            let settings = settings.map_err(|refused| refused.to_string())?;
+            let settings = settings.map_err(|error| error.to_string())?;
             let [minute, hour] = *settings.policy.quotas() else {
-                panic!("two quotas, always");
+                panic!("not two quotas: {}", settings.policy);
             };
             assert_eq!([minute.period(), hour.period()], [MINUTE, 60 * MINUTE]);
             assert_eq!(minute.burst_size(), minute.units());
@@ -145,7 +133,7 @@ fn a_variable_that_is_not_set_has_the_default_of_the_table() {
 }
 
 #[test]
-fn a_variable_that_is_set_to_either_bound_is_taken_and_alone_changes() {
+fn a_variable_at_either_bound_is_valid_and_changes_no_other() {
     for row in table() {
         let values = match row.bounds {
             Some([from, to]) => vec![from, from + 1, to - 1, to]
@@ -165,7 +153,7 @@ fn a_variable_that_is_set_to_either_bound_is_taken_and_alone_changes() {
     }
 }
 
-/// The address is printed as it is bound, and IPv4 as IPv4.
+/// An IPv4 address in IPv6 form is IPv4.
 #[test]
 fn an_address_has_one_form_however_it_is_written() {
     for (written, meant) in [
@@ -182,12 +170,12 @@ fn an_address_has_one_form_however_it_is_written() {
 }
 
 #[test]
-fn a_variable_beyond_its_bounds_is_refused_by_name_with_value_and_bound() {
+fn the_error_of_an_invalid_variable_has_its_name_its_value_and_the_bounds() {
     for row in table() {
-        for value in row.refused() {
+        for value in row.invalid() {
             let set = |name: &str| (name == row.variable).then(|| value.clone());
-            let refused = effect(&row.service, &set).unwrap_err();
-            assert_eq!(refused, row.refusal(&value));
+            let error = effect(&row.service, &set).unwrap_err();
+            assert_eq!(error, row.error(&value));
         }
     }
 }
@@ -200,18 +188,18 @@ fn the_table_has_every_variable_that_the_services_read() {
     }
     let mut read = BTreeSet::new();
     for service in ["handoff_api", "turns_api"] {
-        let asked = Mutex::new(Vec::new());
+        let names = Mutex::new(Vec::new());
         let recorded = |name: &str| {
-            asked.lock().unwrap().push(name.to_owned());
+            names.lock().unwrap().push(name.to_owned());
             None
         };
         effect(service, &recorded).unwrap();
-        let asked = asked.into_inner().unwrap();
-        read.extend(asked.into_iter().map(|name| (service.to_owned(), name)));
+        let names = names.into_inner().unwrap();
+        read.extend(names.into_iter().map(|name| (service.to_owned(), name)));
     }
     assert_eq!(read, in_table);
 
-    // There is no other way to the environment.
+    // No other file reads the environment.
     for (file, count) in [
         ("handoff_api.rs", 0),
         ("turns_api.rs", 0),
@@ -225,8 +213,8 @@ fn the_table_has_every_variable_that_the_services_read() {
     }
 }
 
-/// `Quota::new` says no only to a burst that is too large for its rate, once there is one: so the
-/// largest stands for all.
+/// Within the bounds, only a burst that is too large for its rate is an error, so the test tries
+/// the largest burst with each rate.
 #[test]
 fn every_combination_within_the_bounds_is_a_quota() {
     let [rates, bursts] = [handoff_api::PER_MINUTE, handoff_api::BURST];
@@ -243,7 +231,7 @@ fn every_combination_within_the_bounds_is_a_quota() {
             assert!(quota.is_ok(), "{units}: {quota:?}");
         }
     }
-    // And as the services make them.
+    // The services make the same quotas.
     let some = |from: u64, to: u64| [from, from + 1, 7, 600, 999_983, to - 1, to];
     for rate in some(rates.from, rates.to) {
         for burst in some(bursts.from, bursts.to) {
@@ -254,10 +242,8 @@ fn every_combination_within_the_bounds_is_a_quota() {
 
             let names = [turns_api::PER_MINUTE.name, turns_api::PER_HOUR.name];
             let policy = turns_settings(&set(&[(names[0], rate), (names[1], burst)])).policy;
-            assert_eq!(
-                Vec::from_iter(policy.quotas().iter().map(|quota| quota.units())),
-                [rate, burst]
-            );
+            let units = policy.quotas().iter().map(|quota| quota.units());
+            assert!(units.eq([rate, burst]));
             assert!(
                 RateLimiter::builder(policy)
                     .manual_sweep()

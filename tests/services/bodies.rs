@@ -1,14 +1,11 @@
-//! The two example services read the body of a request before they answer, whatever the answer is.
-//! A client that keeps its connection sees each answer, and can use the connection again.
+//! The two example services read the body of a request before they answer. A client that keeps its
+//! connection sees each answer, and can use the connection again.
 
-#![cfg(all(feature = "tower", unix))]
-
-mod common;
-
-use common::contract::Variables;
-use common::programs::{Program, with_programs};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::common::contract::Variables;
+use crate::common::programs::{Program, with_programs};
 
 const HANDOFF: &str = "/api/v1/handoff";
 const ALICE: &str = "x-api-key: key-of-alice";
@@ -54,7 +51,7 @@ async fn answer(stream: &mut TcpStream) -> (u16, String) {
     (status, head)
 }
 
-/// Sends half of the body, sees another client served, and sends the rest: the server has had the
+/// Sends half of the body, waits until another client is served, and sends the rest. The server has
 /// time to answer before the rest.
 async fn send_in_halves(program: &Program, stream: &mut TcpStream, head: &str, length: usize) {
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -64,7 +61,10 @@ async fn send_in_halves(program: &Program, stream: &mut TcpStream, head: &str, l
     for _ in 0..3 {
         assert_eq!(is_up(program).await, 200);
     }
-    stream.write_all(rest).await.expect("it reads the rest");
+    stream
+        .write_all(rest)
+        .await
+        .expect("the server reads the rest");
 }
 
 async fn is_up(program: &Program) -> u16 {
