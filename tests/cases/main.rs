@@ -9,6 +9,7 @@ mod clocks;
 mod denied_cache;
 mod forgetting;
 mod hashing;
+mod index;
 mod numbers;
 mod panicking_keys;
 mod races;
