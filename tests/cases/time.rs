@@ -126,8 +126,8 @@ fn a_short_step_back_before_the_start_is_the_start() {
     assert_eq!(drain(&limiter, HOUR - 1), 1);
 }
 
-/// Case 51. criu#2668, vsthrottle#4: a virtual machine is restored. A key with a `retry_after` of 1
-/// s was denied for as long as the step.
+/// Case 51. criu#2668, vsthrottle#4: a virtual machine is restored. A key with a `retry_after` of
+/// 1 s was denied for as long as the step.
 #[test]
 fn after_a_long_step_back_no_key_waits_longer_than_its_debt() {
     for (forward, back) in [
