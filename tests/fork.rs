@@ -1,10 +1,11 @@
 //! Case 52: a process forks after a limiter was built. libzypp PR757.
 //!
-//! In a test binary of its own, with one test, as it forks.
+//! A test binary of its own with one test, because it forks.
 
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "a fork is not safe code")]
+#![allow(unsafe_code, reason = "fork is unsafe")]
 
+#[path = "common/core.rs"]
 mod common;
 
 use std::{
@@ -13,16 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::cases::wait_until;
+use common::threads::wait_until;
 use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
-/// Time and again, as what goes wrong depends on what the threads are doing.
+/// It forks 40 times, because a failure depends on what the threads do at that time.
 #[test]
 fn a_forked_child_can_use_and_drop_what_it_inherits() {
     let clock = ManualClock::new();
     for round in 0..40 {
         let builder = || RateLimiter::<u64>::builder(Quota::per_second(1_000).burst(1));
-        // Not swept at the instant of the fork, as a lock that is held then stays held.
+        // No sweep runs when the process forks: a lock that is locked then stays locked in the
+        // child.
         let limiter = builder()
             .clock(clock.clone())
             .sweep_every(Duration::from_secs(3_600))
@@ -34,8 +36,8 @@ fn a_forked_child_can_use_and_drop_what_it_inherits() {
         assert!(limiter.allow(&0) && coarse.allow(&0));
         let parts = (limiter, coarse);
 
-        // SAFETY: the child runs the code below, and leaves by `_exit`. No other thread of this
-        // test uses these limiters, so none has a lock of theirs.
+        // SAFETY: the child runs the code below, and ends by `_exit`. No other thread of this test
+        // uses these limiters, so none of their locks is locked.
         let child = unsafe { libc::fork() };
         assert!(child >= 0, "fork");
         if child == 0 {
@@ -45,7 +47,7 @@ fn a_forked_child_can_use_and_drop_what_it_inherits() {
         }
         assert_eq!(exit_code(child), 0, "the child failed in round {round}");
 
-        // And the parent goes on as before.
+        // The parent goes on as before.
         let (limiter, coarse) = parts;
         wait_until("time goes on in the parent", || coarse.allow(&0));
         assert!(!limiter.allow(&0));
@@ -54,11 +56,11 @@ fn a_forked_child_can_use_and_drop_what_it_inherits() {
 }
 
 fn in_the_child((limiter, coarse): (RateLimiter<u64>, RateLimiter<u64>), clock: &ManualClock) {
-    // Its coarse clock does not stand still.
+    // The coarse clock of the child does not stand still.
     for _ in 0..3 {
         wait_until("time goes on in the child", || coarse.allow(&0));
     }
-    // What it inherits works, and is dropped.
+    // The inherited limiter works, and can be dropped.
     assert!(!limiter.allow(&0) && limiter.allow(&1));
     clock.advance(Duration::from_secs(1));
     assert_eq!(limiter.sweep(), 2);
@@ -67,7 +69,7 @@ fn in_the_child((limiter, coarse): (RateLimiter<u64>, RateLimiter<u64>), clock: 
     is_swept(clock);
 }
 
-/// What is built is swept by the thread of the process.
+/// Checks that a new limiter is swept by the maintenance thread of this process.
 fn is_swept(clock: &ManualClock) {
     let limiter = RateLimiter::<u64>::builder(Quota::per_second(1))
         .clock(clock.clone())
@@ -78,19 +80,19 @@ fn is_swept(clock: &ManualClock) {
     wait_until("a sweep", || limiter.is_empty());
 }
 
-/// The child's exit code. It is killed if it takes too long.
+/// Returns the exit code of a child. Kills it at the deadline.
 fn exit_code(child: libc::pid_t) -> i32 {
     let start = Instant::now();
     let mut status = 0;
     loop {
-        // SAFETY: `status` is there to be written.
+        // SAFETY: `status` is valid for writes.
         let waited = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
         assert!(waited >= 0, "waitpid");
         if waited == child {
             break;
         }
         if start.elapsed() > Duration::from_secs(60) {
-            // SAFETY: a child of this process, that has not been waited for.
+            // SAFETY: the child of this process was not waited for, so its id is not reused.
             unsafe { libc::kill(child, libc::SIGKILL) };
             panic!("the child hangs");
         }

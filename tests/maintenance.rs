@@ -1,5 +1,8 @@
-//! Cases 23 and 27 of the maintenance thread: what keys do to it, and it to them.
+//! Cases 23 and 27: keys whose code stops, panics on or re-enters the maintenance thread.
+//!
+//! A test binary of its own: these tests hold up the one maintenance thread of their process.
 
+#[path = "common/core.rs"]
 mod common;
 
 use std::{
@@ -14,12 +17,14 @@ use std::{
     time::Duration,
 };
 
-use common::cases::{Asked, Call, Stored, at_next, by_hand, finishes, has_run, wait_until};
+use common::cases::by_hand;
+use common::keys::{Asked, Call, Stored, at_next, has_run};
+use common::threads::{finishes, wait_until};
 use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
 type Action = Arc<dyn Fn() + Send + Sync>;
 
-/// A key that does something when it is dropped, if it is the stored one.
+/// A key whose action runs when the maintenance thread drops it.
 #[derive(Clone)]
 struct Key(u64, Option<Action>);
 
@@ -39,7 +44,7 @@ impl Eq for Key {}
 
 impl Drop for Key {
     fn drop(&mut self) {
-        // Copies are dropped by tests; the library's thread drops what was stored.
+        // Tests drop copies. The maintenance thread drops stored keys.
         if thread::current().name() == Some("tollgate")
             && let Some(action) = self.1.take()
         {
@@ -55,7 +60,7 @@ fn limiter(clock: &ManualClock) -> RateLimiter<Key> {
         .build()
 }
 
-/// The payload of a panic that panics when it is dropped, and whose payload does so again.
+/// The payload of a panic. It panics when it is dropped, with a payload that does so again.
 struct Bomb(u32);
 
 impl Drop for Bomb {
@@ -66,7 +71,7 @@ impl Drop for Bomb {
     }
 }
 
-/// The sweep goes on over all keys, and so do the sweeps of others.
+/// The sweep visits all other keys, and other limiters are swept, too.
 #[test]
 fn a_panic_whose_payload_panics_ends_no_sweeping() {
     let ended = finishes("sweeping after bombs", || {
@@ -86,7 +91,8 @@ fn a_panic_whose_payload_panics_ends_no_sweeping() {
     ended.unwrap();
 }
 
-/// An action that stops the maintenance thread, and the ends to wait for that and to let it go.
+/// Returns an action that stops the maintenance thread, the end that receives when it has stopped,
+/// and the end that lets it go on.
 fn held_up() -> (Action, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (entered, is_in_drop) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
@@ -99,7 +105,7 @@ fn held_up() -> (Action, mpsc::Receiver<()>, mpsc::Sender<()>) {
     (action, is_in_drop, go)
 }
 
-/// The thread drops the keys then, one by one: two that panic do not abort the process.
+/// The thread drops the keys one by one, so two that panic do not abort the process.
 #[test]
 fn keys_that_panic_may_be_dropped_by_the_thread() {
     let ended = finishes("dropping keys that panic", || {
@@ -111,7 +117,7 @@ fn keys_that_panic_may_be_dropped_by_the_thread() {
             let dropped = Arc::clone(&dropped);
             let bomb: Action = Arc::new(move || {
                 dropped.fetch_add(1, Ordering::SeqCst);
-                resume_unwind(Box::new("at your word"));
+                resume_unwind(Box::new("the key panics"));
             });
             // In debt: no sweep drops these.
             assert!(limiter.check_n(&Key(key, Some(bomb)), 2).is_allowed());
@@ -128,7 +134,7 @@ fn keys_that_panic_may_be_dropped_by_the_thread() {
     ended.unwrap();
 }
 
-/// And it drops them in slices: what falls due meanwhile does not wait for all of them.
+/// The thread drops the keys in slices. A job that falls due does not wait for all of them.
 #[test]
 fn the_keys_of_a_dropped_limiter_hold_up_no_other() {
     const KEYS: usize = 100_000;
@@ -144,7 +150,7 @@ fn the_keys_of_a_dropped_limiter_hold_up_no_other() {
             let (left, other_clock) = (Arc::clone(&left), other_clock.clone());
             let count: Action = Arc::new(move || {
                 if left.fetch_sub(1, Ordering::SeqCst) == KEYS {
-                    // From now on the other has a key to drop, at its next sweep.
+                    // From now on, the other limiter has a key to drop at its next sweep.
                     other_clock.advance(Duration::from_secs(1));
                 }
             });
@@ -168,7 +174,7 @@ fn the_keys_of_a_dropped_limiter_hold_up_no_other() {
     ended.unwrap();
 }
 
-/// Each used to be swept by a thread of its own, which dropped the other and waited for its thread.
+/// With a thread for each, one dropped the other limiter and waited for its thread.
 #[test]
 fn limiters_whose_keys_own_each_other_are_dropped() {
     let ended = finishes("limiters that own each other", || {
@@ -192,26 +198,7 @@ fn limiters_whose_keys_own_each_other_are_dropped() {
     ended.unwrap();
 }
 
-/// A limiter is dropped by a key of its own, in a sweep of it.
-#[test]
-fn a_key_may_own_its_limiter() {
-    let ended = finishes("a limiter that owns itself", || {
-        let clock = ManualClock::new();
-        let limiter = Arc::new(limiter(&clock));
-        let weak = Arc::downgrade(&limiter);
-        let own = Mutex::new(Some(Arc::clone(&limiter)));
-        let action: Action = Arc::new(move || drop(own.lock().unwrap().take()));
-        for key in 0..100 {
-            assert!(limiter.allow(&Key(key, (key == 50).then(|| Arc::clone(&action)))));
-        }
-        drop((limiter, action));
-        clock.advance(Duration::from_secs(1));
-        wait_until("it is dropped", || weak.upgrade().is_none());
-    });
-    ended.unwrap();
-}
-
-/// A key's `Drop` runs under no lock: it may check any key of its limiter.
+/// The thread drops a key under no lock, so the key may check any key of its limiter.
 #[test]
 fn a_swept_key_may_check_its_limiter() {
     let ended = finishes("a check from Drop", || {
@@ -234,7 +221,7 @@ fn a_swept_key_may_check_its_limiter() {
     ended.unwrap();
 }
 
-/// While a key's `Drop` holds the maintenance thread up: dropping the limiter does not wait.
+/// A key holds up the sweep, and the drop of the limiter does not wait for it.
 #[test]
 fn dropping_a_limiter_waits_for_no_sweep() {
     let ended = finishes("dropping a limiter in a sweep", || {
@@ -250,8 +237,8 @@ fn dropping_a_limiter_waits_for_no_sweep() {
     ended.unwrap();
 }
 
-/// Checks refresh the time themselves where the thread is held up: of each clock, if a thread uses
-/// two by turns.
+/// Checks refresh the time themselves while the maintenance thread is held up. A thread that uses
+/// two clocks by turns refreshes both.
 #[test]
 fn a_coarse_clock_goes_on_while_the_thread_is_held_up() {
     let ended = finishes("a coarse clock beside a stuck sweep", || {
@@ -271,7 +258,7 @@ fn a_coarse_clock_goes_on_while_the_thread_is_held_up() {
         for limiter in [&one, &other] {
             let units = AtomicUsize::new(0);
             wait_until("three units are earned", || {
-                // One reading of each by turns: a peek is one, and a check that is allowed.
+                // Both clocks are read by turns: by a peek, and by a check that is allowed.
                 let seen = [&one, &other].map(|limiter| limiter.peek(&0).is_allowed());
                 if seen.iter().all(|is_allowed| *is_allowed) {
                     units.fetch_add(usize::from(limiter.allow(&0)), Ordering::SeqCst);
@@ -289,10 +276,13 @@ fn a_coarse_clock_goes_on_while_the_thread_is_held_up() {
     ended.unwrap();
 }
 
-/// Whatever looks at a shard has it for itself. A shared lock would let readers, of whom one is
-/// always there, keep all others out for ever: 8 threads that peek left one check in 5 ms.
+/// A peek locks its shard exclusively. Under a shared lock, threads that peek all the time keep a
+/// check out: with 8 of them, one check passed in 5 ms.
+///
+/// The second thread has 50 ms to enter. If it is slower, this test misses a bug; it never fails
+/// wrongly.
 #[test]
-fn no_two_threads_are_in_one_shard_to_look() {
+fn no_two_threads_are_in_one_shard() {
     type Act = fn(&RateLimiter<Stored>, &Asked) -> bool;
     let acts: [Act; 5] = [
         |limiter, key| limiter.peek(key).is_allowed(),
@@ -301,7 +291,7 @@ fn no_two_threads_are_in_one_shard_to_look() {
         |limiter, key| limiter.check_n(key, 2).is_allowed(),
         |limiter, key| limiter.forget(key),
     ];
-    let ended = finishes("looking at one shard", move || {
+    let ended = finishes("two threads at one shard", move || {
         for first in acts {
             for second in [acts[0], acts[1], acts[4]] {
                 let (limiter, _) = by_hand::<Stored, 1>(Quota::per_second(1).burst(50));
@@ -319,7 +309,7 @@ fn no_two_threads_are_in_one_shard_to_look() {
                             }
                         });
                         act(&limiter, &Asked(0));
-                        // It has, unless the key was forgotten before.
+                        // The hook has run, unless the key was forgotten before.
                         let _ = has_run();
                     })
                 };

@@ -1,10 +1,11 @@
 //! Case 29: memory is given back after a flood.
 //!
-//! In a test binary of its own, as it measures the memory of the process.
+//! A test binary of its own, because it measures the memory of the process.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(unsafe_code, reason = "an allocator is unsafe")]
 
+#[path = "common/core.rs"]
 mod common;
 
 use std::{
@@ -19,10 +20,10 @@ use std::{
     time::Duration,
 };
 
-use common::cases::wait_until;
+use common::threads::wait_until;
 use tollgate::{ManualClock, Quota, RateLimiter};
 
-/// Case 29. In two shards, whose tables are so large that the allocator hands them back.
+/// Case 29. The tables of two shards are so large that the allocator returns them to the system.
 #[test]
 fn memory_shrinks_after_a_flood() {
     let _alone = ALONE.lock().unwrap();
@@ -46,7 +47,7 @@ fn memory_shrinks_after_a_flood() {
     let growth = flooded - before;
     assert!(growth > FLOOD * 16, "a key and its word take 16 bytes");
 
-    // A sweep that forgets nobody gives nothing back.
+    // A sweep that drops no key gives no memory back.
     assert_eq!(limiter.sweep(), 0);
     assert_eq!(limiter.len() as u64, FLOOD + REGULARS);
 
@@ -57,19 +58,19 @@ fn memory_shrinks_after_a_flood() {
         after < before + growth / 4,
         "{before} bytes, {flooded} in the flood, {after} after it"
     );
-    // And those who are in debt are still there.
+    // The keys in debt are still stored.
     assert_eq!(limiter.len() as u64, REGULARS);
     assert!((0..REGULARS).all(|regular| limiter.peek(&regular).remaining() == 1));
 }
 
-/// Case 29. At every load of its shards, down to 24%, 12% and 1% of its keys: what is left is at
-/// most what a new limiter of as many keys takes, twice. (The table's own bytes, as the allocator
-/// counts them: what the process holds says less at this size.)
+/// Case 29. A sweep leaves 24%, 12% or 1% of the keys, from each load of a shard. The table then
+/// takes at most twice the bytes of a new limiter with as many keys. (The allocator counts the
+/// bytes. The memory of the process is too coarse at this size.)
 #[test]
 fn each_shard_shrinks_by_its_own_size() {
     let _alone = ALONE.lock().unwrap();
     const SHARDS: usize = 16;
-    // From just after a shard has doubled to just before: 7/16 to 7/8 of 4,096 buckets.
+    // From 7/16, just after a shard has doubled, to 7/8 of 4,096 buckets, just before it does.
     for keys_of_a_shard in [1_850, 2_300, 2_700, 3_100, 3_500] {
         let flood = keys_of_a_shard * SHARDS as u64;
         for percent in [24, 12, 1] {
@@ -92,14 +93,14 @@ fn each_shard_shrinks_by_its_own_size() {
                 after <= 2 * needed,
                 "{flood} keys swept to {percent}%: {flooded} bytes, then {after}; {needed} needed"
             );
-            // And those that are in debt are still there.
+            // The keys in debt are still stored.
             assert_eq!(limiter.len() as u64, kept);
             assert!((0..kept).all(|key| limiter.peek(&key).remaining() == 1));
         }
     }
 }
 
-/// Keys that were all forgotten one by one leave memory behind, which the next sweep gives back.
+/// Case 29. `forget` gives no memory back. The next sweep does.
 #[test]
 fn memory_of_forgotten_keys_is_given_back_by_itself() {
     let _alone = ALONE.lock().unwrap();
@@ -128,7 +129,7 @@ fn limiter(shards: usize) -> (RateLimiter<u64, 1, Fixed>, ManualClock) {
     (limiter, clock)
 }
 
-/// The same in each run.
+/// A hasher with a fixed seed.
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
 fn store(limiter: &RateLimiter<u64, 1, Fixed>, keys: Range<u64>, n: u64) {
@@ -138,10 +139,10 @@ fn store(limiter: &RateLimiter<u64, 1, Fixed>, keys: Range<u64>, n: u64) {
     );
 }
 
-/// The tests of this file count what the process has, one after the other.
+/// The tests of this file run one after the other, because each measures the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// The system's allocator, which counts the bytes that are in use.
+/// The system's allocator, with a count of the bytes in use.
 struct Counting;
 
 static ALLOCATED: AtomicU64 = AtomicU64::new(0);
@@ -149,17 +150,17 @@ static ALLOCATED: AtomicU64 = AtomicU64::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: all is passed on to the system's allocator as it came.
+// SAFETY: each call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -168,7 +169,7 @@ fn allocated() -> u64 {
     ALLOCATED.load(Ordering::Relaxed)
 }
 
-/// The bytes of memory that this process has in use.
+/// Returns the bytes of memory that the process uses.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status

@@ -423,7 +423,7 @@ BUGS = [
             '        let stored = shard.get(hash'
         ),
         "maintenance",
-        ["no_two_threads_are_in_one_shard_to_look"],
+        ["no_two_threads_are_in_one_shard"],
     ),
     Bug(
         "case 29: tombstones are taken for room that a shard does not have",
@@ -536,7 +536,7 @@ BUGS = [
         "if homes[place(self.limiter)].as_deref().is_none_or(is_free) {",
         "let _ = is_free;\n            if homes[place(self.limiter)].is_none() {",
         "refusals",
-        ["the_places_of_limiters_that_are_gone_are_taken"],
+        ["the_caches_of_dropped_limiters_are_reused"],
     ),
     Bug(
         "table: a key is looked at by another hash than it is stored by",
@@ -672,7 +672,7 @@ BUGS = [
         "                *cache = Cache::new::<K, N>(epoch);",
         "                cache.epoch = epoch;",
         "refusals",
-        ["a_forgetting_ends_the_memories_of_all_keys"],
+        ["a_forgotten_key_ends_all_cached_denials"],
     ),
     Bug(
         "memory: nothing is remembered",
@@ -680,7 +680,7 @@ BUGS = [
         "            if cache.epoch == epoch {",
         "            if cache.epoch > epoch {",
         "refusals",
-        ["a_remembered_refusal_takes_no_lock"],
+        ["a_cached_denial_takes_no_lock"],
     ),
     Bug(
         "memory: keys are compared by hash",
@@ -688,7 +688,7 @@ BUGS = [
         "entry.key.borrow() == key {",
         "entry.key.borrow() == key || wanted != EMPTY {",
         "refusals",
-        ["a_stranger_with_the_same_hash_is_not_refused"],
+        ["a_key_with_the_hash_of_a_cached_key_is_not_denied"],
     ),
     Bug(
         "memory: limiters are told apart by their place",
@@ -696,7 +696,7 @@ BUGS = [
         "        (home.limiter == self.limiter).then_some",
         "        (home.limiter <= self.limiter).then_some",
         "refusals",
-        ["limiters_beyond_the_places_of_a_thread_are_told_apart"],
+        ["more_limiters_than_a_thread_has_caches_are_told_apart"],
     ),
     Bug(
         "memory: whatever was denied is remembered",
@@ -704,7 +704,7 @@ BUGS = [
         "self.try_spend(words, earned, 1).is_none()\n",
         "!evaluation.is_allowed || self.try_spend(words, earned, 1).is_none()\n",
         "refusals",
-        ["a_request_for_more_than_is_left_is_not_remembered"],
+        ["a_denial_is_not_cached_while_a_unit_is_left"],
     ),
     Bug(
         "memory: refuses when a unit is there again",
@@ -712,7 +712,7 @@ BUGS = [
         "is_lacking.then_some(evaluation)",
         "(is_lacking || true).then_some(evaluation)",
         "refusals",
-        ["a_remembered_key_is_answered_as_the_table_would"],
+        ["a_cached_denial_has_the_numbers_of_the_table"],
     ),
     Bug(
         "memory: a key of any length is copied",
@@ -728,7 +728,7 @@ BUGS = [
         "const MAX_SETS: usize = 512;",
         "const MAX_SETS: usize = 1 << 40;",
         "refusals",
-        ["a_flood_of_keys_is_remembered_within_bounds"],
+        ["a_flood_of_keys_is_cached_within_bounds"],
     ),
     Bug(
         "memory: whoever finds it full never gets in",
@@ -744,7 +744,7 @@ BUGS = [
         "        let is_own = |cache: &mut Box<LimiterCache>| cache.limiter == self.limiter;",
         "        let is_own = |_: &mut Box<LimiterCache>| false;",
         "refusals",
-        ["whoever_drops_a_limiter_drops_its_keys"],
+        ["a_thread_that_drops_a_limiter_drops_its_cached_keys"],
     ),
     Bug(
         "memory: of limiters that are gone, another thread's stays for ever",
@@ -752,7 +752,7 @@ BUGS = [
         "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD);",
         "cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD - 1);",
         "refusals",
-        ["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
+        ["another_thread_drops_its_copies_when_it_caches_for_another_limiter"],
     ),
     Bug(
         "drop: the thread is not woken when its last job is removed",

@@ -1,15 +1,16 @@
 //! Cases 23 and 53: one maintenance thread serves all limiters and coarse clocks of the process,
 //! and ends with the last of them.
 //!
-//! In a test binary of its own, with one test, as it counts the threads of the process.
+//! A test binary of its own with one test, because it counts the threads of the process.
 
 #![cfg(target_os = "linux")]
 
+#[path = "common/core.rs"]
 mod common;
 
 use std::{fs, time::Duration};
 
-use common::cases::wait_until;
+use common::threads::wait_until;
 use tollgate::{Clock, ManualClock, Quota, RateLimiter};
 
 /// Cases 23 and 53.
@@ -19,7 +20,7 @@ fn one_thread_serves_all_and_ends_with_the_last() {
     let by_hand: RateLimiter<u64> = RateLimiter::builder(Quota::per_second(1))
         .manual_sweep()
         .build();
-    assert_eq!(threads(), 0, "swept by hand, it needs none");
+    assert_eq!(threads(), 0, "manual sweeps need no thread");
 
     let limiter: RateLimiter<u64> = RateLimiter::new(Quota::per_second(1));
     wait_until("a thread starts", || threads() == 1);
@@ -55,12 +56,12 @@ fn one_thread_serves_all_and_ends_with_the_last() {
         .map(|_| RateLimiter::builder(Quota::per_hour(1)).shards(2).build())
         .collect();
     assert!(tenants.iter().all(|limiter| limiter.allow(&0)));
-    assert_eq!(threads(), 1, "one for 2,000");
+    assert_eq!(threads(), 1, "one thread for 2,000 limiters");
 
     let clock = Clock::coarse(Duration::from_millis(1)).unwrap();
-    assert_eq!(threads(), 1, "and for a coarse clock");
+    assert_eq!(threads(), 1, "the same thread for a coarse clock");
     drop(tenants);
-    assert_eq!(threads(), 1, "which is left");
+    assert_eq!(threads(), 1, "the coarse clock is left");
     let builder = || RateLimiter::<u64>::builder(Quota::per_second(1)).manual_sweep();
     let limiters = [1, 2, 3].map(|_| builder().clock(clock.clone()).build());
     drop(clock);
@@ -70,11 +71,11 @@ fn one_thread_serves_all_and_ends_with_the_last() {
     wait_until("the thread ends", || threads() == 0);
 }
 
-/// How many threads of this process bear the name that the library gives its own.
+/// Returns how many threads of this process have the name of the maintenance thread.
 fn threads() -> usize {
     fs::read_dir("/proc/self/task")
         .unwrap()
-        // A thread may end while the list is read.
+        // A thread may end while the directory is read.
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .filter(|found| found.trim_end() == "tollgate")
         .count()

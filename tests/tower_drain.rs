@@ -18,8 +18,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::cases::finishes;
 use common::http::{KEY, field, limiter};
+use common::threads::finishes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;

@@ -1,4 +1,4 @@
-//! The environment of the two example services, as the table in `examples/README.md` has it.
+//! The environment of the two example services, as in the table of `examples/README.md`.
 
 use std::{
     collections::BTreeMap,
@@ -16,13 +16,13 @@ pub struct Row {
     pub bounds: Option<[u64; 2]>,
 }
 
-/// How numbers are written elsewhere. `N` stands for one that is within the bounds.
+/// Spellings of a number that are invalid here. `N` stands for a number within the bounds.
 const SPELLINGS: [&str; 16] = [
     "+N", "-N", "0N", "0000N", "+0N", " N", "N ", "\tN", "N\n", "N_0", "0xN", "N.0", "Ne0", "N,0",
     "'N'", "Nu64",
 ];
 
-/// Hosts with no, two or ambiguous addresses, and addresses with something around them.
+/// Hosts with no, two or ambiguous addresses, and addresses with other text around them.
 const NO_ADDRESSES: [&str; 18] = [
     "localhost",
     "127.0.0.256",
@@ -45,8 +45,8 @@ const NO_ADDRESSES: [&str; 18] = [
 ];
 
 impl Row {
-    /// Values that are refused: one beyond each bound, and what is no such value at all.
-    pub fn refused(&self) -> Vec<OsString> {
+    /// Returns invalid values: one beyond each bound, and texts that are no such value.
+    pub fn invalid(&self) -> Vec<OsString> {
         let mut values = ["abc", "", " ", "-1", "1.5", "1e3", "10 ", "\u{661}\u{660}"]
             .map(OsString::from)
             .to_vec();
@@ -59,7 +59,7 @@ impl Row {
                 let above = (to + 1).to_string();
                 let beyond_any = "99999999999999999999999".to_owned();
                 values.extend([below, above, beyond_any].map(OsString::from));
-                // A number within the bounds, in all spellings but the one that is taken.
+                // A number within the bounds, in all spellings but the valid one.
                 let spellings = SPELLINGS.map(|spelling| spelling.replace('N', &to.to_string()));
                 values.extend(spellings.map(OsString::from));
             }
@@ -72,8 +72,8 @@ impl Row {
         values
     }
 
-    /// What the service says of a value that it refuses.
-    pub fn refusal(&self, value: &OsStr) -> String {
+    /// Returns the error of the service for an invalid value.
+    pub fn error(&self, value: &OsStr) -> String {
         let expected = match self.bounds {
             None => "an IPv4 or IPv6 address".to_owned(),
             Some([from, to]) => format!("a whole number from {from} to {to}"),
@@ -82,7 +82,7 @@ impl Row {
     }
 }
 
-/// The table, as it is written.
+/// Reads the table.
 pub fn table() -> Vec<Row> {
     let readme = example("README.md");
     let header = "| variable | service | what | default | from | to |";
@@ -92,7 +92,7 @@ pub fn table() -> Vec<Row> {
         .skip(2)
         .take_while(|line| line.starts_with('|'));
     let rows: Vec<Row> = rows.map(row).collect();
-    assert!(rows.len() >= 16, "these are not all: {rows:?}");
+    assert!(rows.len() >= 16, "rows are missing: {rows:?}");
     rows
 }
 

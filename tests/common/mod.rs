@@ -1,12 +1,14 @@
-//! What several test binaries share. Each compiles this for itself and uses a part.
+//! What the tests of the HTTP layer and of the example services share. Each test binary compiles
+//! this module for itself and uses a part of it.
 #![allow(dead_code)]
 
 pub mod cases;
+pub mod threads;
+
 #[cfg(feature = "tower")]
 pub mod contract;
 #[cfg(feature = "tower")]
 pub mod http;
-pub mod oracle;
 #[cfg(all(feature = "tower", unix))]
 pub mod programs;
 #[cfg(feature = "tower")]
@@ -15,4 +17,3 @@ pub mod served;
 pub mod sockets;
 #[cfg(all(feature = "tower", unix))]
 pub mod stalling;
-pub mod strategies;

@@ -1,4 +1,4 @@
-//! A real nginx in front of upstreams on loopback, as a child process with a directory of its own.
+//! A real nginx in front of upstreams on loopback, as a child process with its own directory.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-/// How nginx proxies, beside its defaults.
+/// How nginx passes requests on, beside its defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proxying {
     /// Reads all of a body, then sends it over HTTP/1.0 and a new connection.
@@ -20,8 +20,8 @@ pub enum Proxying {
     Keepalive,
 }
 
-/// Runs nginx in the directory `$0` until the pipe closes: at the latest when the test process ends,
-/// in whatever way. `-e` names the log for what nginx says before it has read its configuration.
+/// Runs nginx in the directory `$0` until the pipe closes, at the latest when the test process ends.
+/// `-e` names the log for messages from before nginx has read its configuration.
 const UNTIL_STDIN_ENDS: &str = r#"
     nginx -e stderr -p "$0" -c "$0/nginx.conf" &
     exec 2> /dev/null
@@ -38,7 +38,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx, and returns once it listens.
+    /// Starts nginx, and returns when it listens.
     ///
     /// Another process may take the free port first, so this tries several.
     pub fn start(proxying: Proxying, upstreams: &[SocketAddr]) -> Nginx {
@@ -97,7 +97,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// What it has logged so far.
+    /// Returns the log.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

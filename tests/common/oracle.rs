@@ -1,14 +1,15 @@
-//! Two stupid limiters for one key, in exact integers of any size, to judge the crate by.
+//! Two simple limiters for one key, in exact integers of any size. Tests compare the crate with
+//! them.
 //!
-//! Everything is counted in units times the period in ns, so that nothing needs a division: a
-//! bucket of `burst` units is `burst * period`, and `units` are earned in each ns.
+//! All is counted in units times the period in ns, so no step needs a division: a bucket of `burst`
+//! units is `burst * period`, and each ns earns `units`.
 
 use std::time::Duration;
 
 use num_bigint::BigInt;
 use tollgate::{Decision, Quota};
 
-/// What a decision must be.
+/// The numbers that a decision must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub allowed: bool,
@@ -18,7 +19,7 @@ pub struct Answer {
     pub reset_after: Duration,
 }
 
-/// The numbers of a decision, to compare with the oracle's.
+/// Returns the numbers of a decision, to compare with the oracle's.
 pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
     Answer {
         allowed: decision.is_allowed(),
@@ -29,8 +30,7 @@ pub fn answer<const N: usize>(decision: &Decision<N>) -> Answer {
     }
 }
 
-/// The rational model itself: a level that rises with time, up to the burst. It is asked at times
-/// that do not step back.
+/// The rational model: a level that rises with time, up to the burst. Its times never step back.
 #[derive(Clone, Debug)]
 pub struct Oracle {
     buckets: Vec<Level>,
@@ -44,7 +44,7 @@ struct Level {
 }
 
 impl Oracle {
-    /// Full buckets, at time 0.
+    /// Makes full buckets, at time 0.
     pub fn new(quotas: &[Quota]) -> Oracle {
         let full = |quota: &Quota| Level {
             quota: *quota,
@@ -103,13 +103,13 @@ impl Oracle {
 }
 
 impl Level {
-    /// The whole units in the bucket.
+    /// Returns the whole units in the bucket.
     fn units(&self) -> u64 {
         let units: BigInt = self.level.clone().max(BigInt::ZERO) / nanos(&self.quota);
         units.try_into().unwrap()
     }
 
-    /// The whole ns until `n` units are there.
+    /// Returns the ns until `n` units are there, rounded up.
     fn wait_for(&self, n: u64) -> Duration {
         let missing = (times(n, &self.quota) - &self.level).max(BigInt::ZERO);
         let units = BigInt::from(self.quota.units());
@@ -118,9 +118,9 @@ impl Level {
     }
 }
 
-/// The time that a limiter counts, from what its clock reads each time it is asked: what goes
-/// forward counts, what steps back by up to 1 s stands still until it has caught up, and from a
-/// longer step it counts on.
+/// The time that a limiter counts from the readings of its clock. Time counts while the clock goes
+/// forward. After a step back of up to 1 s it stands still until the clock has caught up. After a
+/// longer step it counts on at once.
 #[derive(Clone, Debug)]
 pub struct Counted {
     time: u64,
@@ -128,12 +128,12 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Zero, at a reading of the clock.
+    /// Starts at zero, at a reading of the clock.
     pub fn from(reading: u64) -> Counted {
         Counted { time: 0, reading }
     }
 
-    /// The time at a reading, in ns.
+    /// Returns the time at a reading, in ns.
     pub fn at(&mut self, reading: u64) -> u64 {
         const TOLERANCE: u64 = 1_000_000_000;
         let forward = reading.saturating_sub(self.reading);
@@ -144,18 +144,18 @@ impl Counted {
         self.time
     }
 
-    /// How far a reading is behind that at which the time was counted.
+    /// Returns how far a reading is behind the last one that counted.
     pub fn behind(&self, reading: u64) -> u64 {
         self.reading.saturating_sub(reading)
     }
 }
 
-/// The rational model at a time that is known to less than 1 ns: for quotas whose unit does not
-/// take a whole number of ns. It is told each decision, and says whether there are times, each less
-/// than 1 ns before the one it is told, at which the model decides so.
+/// The rational model at a time that is known to less than 1 ns, for quotas whose unit does not
+/// take whole ns. For each decision it tells whether the model decides so at some time less than 1
+/// ns earlier.
 ///
-/// It keeps the point up to which units are spent, as the interval of where it can lie. Nothing
-/// widens the interval beyond 1 ns of earning, so a difference that accumulates is found out.
+/// It keeps the interval of the points up to which units may be spent. The interval never grows
+/// beyond 1 ns of earning, so an error that accumulates is found.
 #[derive(Clone, Debug)]
 pub struct Bracket {
     quota: Quota,
@@ -172,7 +172,7 @@ impl Bracket {
         }
     }
 
-    /// Whether `n` units may have been allowed at `now`; if so they are spent.
+    /// Spends `n` units. Returns whether they may be allowed at `now`.
     pub fn allow(&mut self, now: u64, n: u64) -> bool {
         let spent = times(n, &self.quota);
         let (earliest, latest) = self.earned(now);
@@ -183,14 +183,14 @@ impl Bracket {
         possible
     }
 
-    /// Whether `n` units may have been denied at `now`.
+    /// Returns whether `n` units may be denied at `now`.
     pub fn deny(&self, now: u64, n: u64) -> bool {
         let (earliest, _) = self.earned(now);
         let burst = times(self.quota.burst_size(), &self.quota);
         n > self.quota.burst_size() || self.high > earliest + burst - times(n, &self.quota)
     }
 
-    /// Whether `remaining` whole units may be left at `now`.
+    /// Returns whether `remaining` whole units may be left at `now`.
     pub fn remain(&self, now: u64, remaining: u64) -> bool {
         let (earliest, latest) = self.earned(now);
         let burst = times(self.quota.burst_size(), &self.quota);
@@ -200,14 +200,14 @@ impl Bracket {
         units <= most && units + nanos(&self.quota) > least
     }
 
-    /// What is earned by 1 ns before `now`, and by `now`.
+    /// Returns what is earned by 1 ns before `now`, and by `now`.
     fn earned(&self, now: u64) -> (BigInt, BigInt) {
         let units = BigInt::from(self.quota.units());
         (&units * (BigInt::from(now) - 1), units * now)
     }
 }
 
-/// Whether the law demands the model to the letter: a unit takes a whole number of ns.
+/// Returns whether a unit takes whole ns, so that law 2 demands the exact model.
 pub fn is_exact(quota: &Quota) -> bool {
     quota
         .period()

@@ -1,4 +1,4 @@
-//! The example services as the programs that a person starts.
+//! The example services as programs.
 
 use std::{env, fs, future::Future, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -12,22 +12,22 @@ use super::contract::Variables;
 use super::served::{Curl, answer, client, example_path};
 use super::sockets::over_sockets;
 
-/// Shorter than what `over_sockets` waits for: that gives up on a test and ends nothing.
+/// It is shorter than the deadline of `over_sockets`, which would leave the programs running.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// Runs `test`, and ends what it has started where it would hang.
+/// Runs `test`. If it hangs, ends it and the programs that it has started.
 pub fn with_programs(test: impl Future<Output = ()> + Send + 'static) {
     over_sockets(async {
         let in_time = timeout(GUARD, test).await;
-        in_time.expect("the programs do not do what is waited for");
+        in_time.expect("the programs hang");
     });
 }
 
-/// An example that has been started, and has printed where it listens.
+/// An example that was started, and has printed where it listens.
 pub struct Program {
     child: Child,
     pub limit: String,
-    /// The request that it says to try.
+    /// The request that it prints.
     pub curl: Curl,
 }
 
@@ -58,7 +58,7 @@ impl Program {
         address
     }
 
-    /// The limit, as it is printed and as a client is told.
+    /// Returns the limit as it is printed, and as a response has it.
     pub async fn limit(&self) -> (String, u64) {
         let answer = answer(self.curl.request(&client(), &self.curl.url)).await;
         assert_eq!(answer.status, StatusCode::OK);
@@ -67,15 +67,14 @@ impl Program {
         (self.limit.clone(), limit)
     }
 
-    /// The status of the request that it says to try, over a connection of its own.
+    /// Sends the printed request over a new connection. Returns the status.
     pub async fn try_it(&self) -> StatusCode {
         answer(self.curl.request(&client(), &self.curl.url))
             .await
             .status
     }
 
-    /// Begins a request whose body of six bytes is still to come, and returns once the server waits
-    /// for that.
+    /// Begins a request with a body of six bytes, and returns when the server waits for the body.
     pub async fn begin(&self, path: &str, header: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address()).await.unwrap();
         let head = format!(
@@ -90,32 +89,32 @@ impl Program {
         stream
     }
 
-    /// Closes the pipe that the program reports to: from now on its writes fail.
+    /// Closes the pipe of standard error, so that writes of the program fail.
     pub fn close_stderr(&mut self) {
         drop(self.child.stderr.take());
     }
 
     pub async fn signal(&self, signal: &str) {
-        let id = self.child.id().expect("it has not been waited for");
+        let id = self.child.id().expect("the program was not waited for");
         let mut kill = Command::new("kill");
         let status = kill.args(["-s", signal, &id.to_string()]).status().await;
         assert!(status.unwrap().success());
     }
 
-    /// Returns once it has stopped to listen.
+    /// Sends a signal, and returns when the program no longer listens.
     pub async fn ask_to_stop(&self, signal: &str) {
         self.signal(signal).await;
         loop {
             match TcpStream::connect(self.address()).await {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => break,
-                // One that was still in the queue.
+                // The connection was still in the queue.
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
             }
         }
     }
 
-    /// Its exit code, and all that it has said on standard error.
+    /// Waits for the end. Returns the exit code and the text on standard error.
     pub async fn end(self) -> (Option<i32>, String) {
         let output = self.child.wait_with_output().await.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
@@ -123,7 +122,7 @@ impl Program {
     }
 }
 
-/// The exit code of a program that stops at start, and what it says on standard error.
+/// Starts a program that stops at the start. Returns its exit code and the text on standard error.
 pub async fn stopped(service: &str, variables: Variables) -> (Option<i32>, String) {
     let mut child = command(service, variables).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -133,7 +132,7 @@ pub async fn stopped(service: &str, variables: Variables) -> (Option<i32>, Strin
     (output.status.code(), text)
 }
 
-/// The example with these variables and no others.
+/// Returns the command of an example, with these variables and no others.
 fn command(service: &str, variables: Variables) -> Command {
     let mut command = Command::new(program(service));
     command.env_clear().envs(variables).kill_on_drop(true);
@@ -141,7 +140,7 @@ fn command(service: &str, variables: Variables) -> Command {
     command
 }
 
-/// The example, as cargo has built it beside this test.
+/// Returns the path of an example that cargo has built beside this test.
 fn program(service: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps");
@@ -162,7 +161,7 @@ fn program(service: &str) -> PathBuf {
             .modified()
             .unwrap()
     });
-    // A test alone is built without the examples.
+    // `cargo test --test NAME` builds no examples.
     assert!(
         built.is_ok_and(|built| written.iter().all(|written| *written <= built)),
         "examples/{service} is missing or stale: cargo build --examples --features tower"

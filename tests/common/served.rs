@@ -1,4 +1,4 @@
-//! A service that listens, its client, and the lines of curl that its documentation has.
+//! A service that listens, its client, and the lines of curl in its documentation.
 
 use std::{
     fs,
@@ -69,9 +69,9 @@ impl Answer {
             .map(|name| number(&self.headers, &format!("x-ratelimit-{name}")))
     }
 
-    /// 429, with the same whole number of seconds in the header and in the body.
+    /// Checks for status 429, with the same number of seconds in the header and in the body.
     #[track_caller]
-    pub fn is_refused_for(&self, seconds: u64) {
+    pub fn is_rejected_for(&self, seconds: u64) {
         assert_eq!(self.status, StatusCode::TOO_MANY_REQUESTS, "{}", self.body);
         assert_eq!(number(&self.headers, "retry-after"), seconds);
         let body = json!({ "detail": "rate limit exceeded", "retry_after_seconds": seconds });
@@ -79,18 +79,21 @@ impl Answer {
     }
 
     #[track_caller]
-    pub fn says_nothing_of_a_limit(&self) {
-        let is_of_limits = |name: &str| name.contains("ratelimit") || name == "retry-after";
-        let found = self.headers.keys().find(|name| is_of_limits(name.as_str()));
+    pub fn has_no_field_about_limits(&self) {
+        let is_about_limits = |name: &str| name.contains("ratelimit") || name == "retry-after";
+        let found = self
+            .headers
+            .keys()
+            .find(|name| is_about_limits(name.as_str()));
         assert_eq!(found, None);
     }
 }
 
-/// What a line of curl asks for. An option that is not known here is a failure.
+/// The request of a line of curl. An unknown option panics.
 pub struct Curl {
     pub url: String,
     headers: Vec<(String, String)>,
-    /// With a body it is a POST.
+    /// A request with a body is a POST.
     body: Option<String>,
 }
 
@@ -105,7 +108,7 @@ impl Curl {
         };
         while let Some(word) = words.next() {
             match &*word {
-                // How it prints what it gets.
+                // These options change only the output.
                 "-i" | "-N" => {}
                 "-d" => curl.body = words.next(),
                 "-H" => {
@@ -134,7 +137,7 @@ impl Curl {
     }
 }
 
-/// The words of a line for the shell, with no more than single quotes.
+/// Returns the words of a shell command. Only single quotes are known.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {

@@ -1,4 +1,4 @@
-//! What the tests over real sockets share: a runtime for server and clients, and what these read.
+//! What the tests over real sockets share: a runtime for server and clients, and clients.
 
 use std::{
     future::{Future, pending},
@@ -15,14 +15,14 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tower::util::MapFutureLayer;
 
-use super::cases::finishes;
 use super::http::number;
+use super::threads::finishes;
 
-/// Runs `test` beside the servers and clients that it spawns, and fails where it would hang.
+/// Runs `test` beside the servers and clients that it spawns, and panics at the deadline.
 ///
-/// It has a thread of its own, so it may also block: the workers go on.
+/// The test has its own thread, so it may block.
 pub fn over_sockets(test: impl Future<Output = ()> + Send + 'static) {
-    let outcome = finishes("a conversation over sockets", || {
+    let outcome = finishes("a test over sockets", || {
         let runtime = Builder::new_multi_thread()
             .worker_threads(4)
             .enable_all()
@@ -35,24 +35,24 @@ pub fn over_sockets(test: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// A free port of this machine, that only this machine can reach.
+/// Listens on a free port of the loopback interface.
 pub async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// What a client reads: the limit, what remains, and the seconds until the bucket is full.
+/// Returns the limit, what remains, and the seconds until the bucket is full.
 #[track_caller]
 pub fn numbers(headers: &HeaderMap) -> [u64; 3] {
     ["limit", "remaining", "reset"].map(|name| number(headers, &format!("x-ratelimit-{name}")))
 }
 
-/// Neither the environment's proxies nor second tries, which would be requests that no test made.
+/// Returns a client without proxies of the environment and without retries.
 pub fn settings() -> ClientBuilder {
     Client::builder().no_proxy().retry(reqwest::retry::never())
 }
 
-/// For a client that connects once: a request that finds no connection waits for that one to be
-/// free. Left to itself, a pool also opens others, depending on who is faster.
+/// Returns a client that connects once. A request waits until that connection is free. Without
+/// this, a pool may open another connection.
 pub fn one_connection() -> ClientBuilder {
     let connected = Arc::new(AtomicBool::new(false));
     settings().connector_layer(MapFutureLayer::new(move |connecting| {

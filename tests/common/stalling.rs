@@ -1,4 +1,4 @@
-//! Clients that stall a server: what each sends, and what it then leaves undone.
+//! Clients that stall a server: each sends a part, and leaves out the rest.
 
 use std::{pin::Pin, time::Duration};
 
@@ -11,20 +11,20 @@ pub struct Stall {
     pub name: &'static str,
     /// Connects to an address, stalls, and returns the connection.
     pub begin: fn(String) -> Pin<Box<dyn Future<Output = TcpStream> + Send>>,
-    /// Whether no head of a request is complete, so that the timeout for heads is enough.
+    /// Whether no head of a request is complete. If so, the timeout for heads ends it.
     pub lacks_head: bool,
     /// Whether the client reads what the server sends.
     pub reads: bool,
 }
 
 impl Stall {
-    /// Returns once the server has closed the connection. A reset closes it too.
+    /// Returns when the server has closed the connection. A reset closes it, too.
     pub async fn is_closed(&self, mut stream: TcpStream) {
         if self.reads {
             let mut sent = Vec::new();
             _ = stream.read_to_end(&mut sent).await;
         } else {
-            // The buffers are full, so nothing but the end makes it writable for long.
+            // The buffers are full. Only the end lets many writes return.
             while !matches!(stream.write(b"a").await, Ok(0) | Err(_)) {}
         }
     }
@@ -52,7 +52,7 @@ macro_rules! stall {
 
 pub const STALLS: &[Stall] = &[
     stall!(no head: "no byte", address => after(&address, b"").await),
-    // This one may yet become the preface of HTTP/2, and the next may not.
+    // This byte may begin the preface of HTTP/2. The next one may not.
     stall!(no head: "one byte of either version", address => after(&address, b"P").await),
     stall!(no head: "one byte of HTTP/1", address => after(&address, b"G").await),
     stall!(no head: "half a head", address => after(&address, REQUEST.as_bytes()).await),
@@ -78,7 +78,7 @@ pub const STALLS: &[Stall] = &[
             let mut stream = after(&address, b"").await;
             let note = "a".repeat(60_000);
             let request = format!("{REQUEST}content-length: {}\r\n\r\n{note}", note.len());
-            // Until the buffers are full: the server waits for its client to read.
+            // It writes until the buffers are full, so the server waits for its client to read.
             let full = Duration::from_millis(200);
             while let Ok(Ok(())) = timeout(full, stream.write_all(request.as_bytes())).await {}
             stream
@@ -111,13 +111,13 @@ pub const STALLS: &[Stall] = &[
         let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
         stream.write_all(&settings).await.unwrap();
         stream.write_all(&headers(END_STREAM)).await.unwrap();
-        // The frame header of SETTINGS, to know that the server takes part.
+        // The frame header of SETTINGS shows that the server speaks HTTP/2.
         stream.read_exact(&mut [0; 9]).await.unwrap();
         stream
     }),
 ];
 
-/// A connection on which `sent` has been sent.
+/// Connects, and sends `sent`.
 async fn after(address: &str, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent).await.unwrap();
@@ -133,7 +133,7 @@ async fn read_until(stream: &mut TcpStream, end: &[u8]) {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection in HTTP/2 without a request. The server has sent its settings.
+/// Opens a connection in HTTP/2 without a request. The server has sent its settings.
 pub async fn h2(address: &str) -> TcpStream {
     let mut stream = after(address, PREFACE).await;
     stream
@@ -147,10 +147,10 @@ pub async fn h2(address: &str) -> TcpStream {
 pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A HEADERS frame with a request, on stream 1.
+/// Returns a HEADERS frame with a request, on stream 1.
 pub fn headers(flags: u8) -> Vec<u8> {
     let mut block = vec![0x83, 0x86]; // POST, http
-    // Literals whose names are those of the static table (4 and 1), or are written out (0).
+    // Names of literals are entries of the static table (4 and 1), or written out (0).
     let mut literal = |name: u8, texts: &[&str]| {
         block.push(name);
         for text in texts {
@@ -166,7 +166,7 @@ pub fn headers(flags: u8) -> Vec<u8> {
     frame
 }
 
-/// A DATA frame, on stream 1.
+/// Returns a DATA frame, on stream 1.
 pub fn data(flags: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![0, 0, body.len() as u8, 0, flags, 0, 0, 0, 1];
     frame.extend(body);

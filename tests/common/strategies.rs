@@ -1,4 +1,5 @@
-//! Quotas and steps for the properties: all of the parameter space, and its corners more often.
+//! Quotas and steps for the properties, from the whole parameter space, with its corners more
+//! often.
 
 use std::time::Duration;
 
@@ -6,10 +7,10 @@ use num_bigint::BigInt;
 use proptest::prelude::*;
 use tollgate::Quota;
 
-/// The uptime for which the laws are promised, in ns: 100 years of 365.25 days.
+/// The uptime for which the laws hold, in ns: 100 years of 365.25 days.
 pub const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 
-/// Any quota there is.
+/// Yields any quota.
 pub fn quota() -> BoxedStrategy<Quota> {
     prop_oneof![
         2 => (1..=1_000_u64, common_period(), burst()),
@@ -17,7 +18,7 @@ pub fn quota() -> BoxedStrategy<Quota> {
         1 => (any_size(), any_size(), burst()),
         // Few units in lowest terms: exact, though no unit takes whole ns.
         1 => (1..8_u64, any_size(), burst()),
-        // As fast as there is, and as slow.
+        // The fastest rates, and the slowest.
         1 => (5_845_000_000..=5_845_420_460_u64, Just(1_000_000_000), burst()),
         1 => (Just(1), HORIZON..=4 * HORIZON, burst()),
     ]
@@ -27,7 +28,7 @@ pub fn quota() -> BoxedStrategy<Quota> {
     .boxed()
 }
 
-/// Any quota whose unit takes a whole number of ns.
+/// Yields any quota whose unit takes whole ns.
 pub fn exact_quota() -> BoxedStrategy<Quota> {
     prop_oneof![
         // 10/s, 100/min, 60/h: the units divide the period.
@@ -45,7 +46,7 @@ pub fn exact_quota() -> BoxedStrategy<Quota> {
     .boxed()
 }
 
-/// Any quota whose burst can be taken unit by unit.
+/// Yields any quota whose burst is small enough to spend unit by unit.
 pub fn quota_of_small_burst() -> BoxedStrategy<Quota> {
     (quota(), 1..50_u64)
         .prop_filter_map("no such quota", |(quota, burst)| {
@@ -54,7 +55,7 @@ pub fn quota_of_small_burst() -> BoxedStrategy<Quota> {
         .boxed()
 }
 
-/// Three quotas, of the same burst or of the same rate more often than by chance.
+/// Yields three quotas. Two thirds of them share the burst or the rate.
 pub fn quotas_alike() -> BoxedStrategy<[Quota; 3]> {
     let alike = |[one, two, three]: [Quota; 3], how: u8| {
         let like_one = |quota: Quota| match how {
@@ -69,7 +70,7 @@ pub fn quotas_alike() -> BoxedStrategy<[Quota; 3]> {
         .boxed()
 }
 
-/// How long a limiter has been up: mostly not long, at times nearly a century.
+/// Yields the uptime of a limiter: zero, any time, or nearly a century.
 pub fn uptime() -> BoxedStrategy<u64> {
     prop_oneof![
         Just(0),
@@ -83,27 +84,27 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(any::<Step>(), 1..most)
 }
 
-/// Time that passes and units that are asked for, in measures that suit any quota.
+/// A time that passes and a number of units, in measures that fit any quota.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     elapsed: Elapsed,
-    ask: Ask,
+    units: Units,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Elapsed {
     Nothing,
     Nanos(u64),
-    /// So many times the time of a unit, and up to 2 ns less or more.
+    /// A multiple of the time of a unit, and up to 2 ns less or more.
     Units(u64, i8),
     /// The time in which an empty bucket fills, and up to 2 ns less or more.
     Fill(i8),
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Ask {
-    Units(u64),
-    /// The burst, less so much.
+enum Units {
+    Number(u64),
+    /// The burst, less a number.
     Burst(u64),
     /// The burst, divided.
     Part(u64),
@@ -112,7 +113,7 @@ enum Ask {
 }
 
 impl Step {
-    /// The ns that pass and the units asked for.
+    /// Returns the ns that pass and the units.
     pub fn of(&self, quota: &Quota) -> (u64, u64) {
         let burst = quota.burst_size();
         let near = |nanos: u64, off: i8| nanos.saturating_add_signed(off.into());
@@ -122,11 +123,11 @@ impl Step {
             Elapsed::Units(count, off) => near(time_of(quota, count), off),
             Elapsed::Fill(off) => near(time_of(quota, burst), off),
         };
-        let n = match self.ask {
-            Ask::Units(n) => n,
-            Ask::Burst(less) => burst.saturating_sub(less),
-            Ask::Part(divisor) => burst / divisor,
-            Ask::Above(more) => burst.saturating_add(more),
+        let n = match self.units {
+            Units::Number(n) => n,
+            Units::Burst(less) => burst.saturating_sub(less),
+            Units::Part(divisor) => burst / divisor,
+            Units::Above(more) => burst.saturating_add(more),
         };
         (elapsed, n)
     }
@@ -143,21 +144,21 @@ impl Arbitrary for Step {
             4 => (0..5_u64, -2..=2_i8).prop_map(|(count, off)| Elapsed::Units(count, off)),
             1 => (-2..=2_i8).prop_map(Elapsed::Fill),
         ];
-        let ask = prop_oneof![
-            6 => Just(Ask::Units(1)),
-            2 => (0..4_u64).prop_map(Ask::Units),
-            2 => (0..3_u64).prop_map(Ask::Burst),
-            2 => (2..20_u64).prop_map(Ask::Part),
-            1 => any_size().prop_map(Ask::Above),
-            1 => any::<u64>().prop_map(Ask::Units),
+        let units = prop_oneof![
+            6 => Just(Units::Number(1)),
+            2 => (0..4_u64).prop_map(Units::Number),
+            2 => (0..3_u64).prop_map(Units::Burst),
+            2 => (2..20_u64).prop_map(Units::Part),
+            1 => any_size().prop_map(Units::Above),
+            1 => any::<u64>().prop_map(Units::Number),
         ];
-        (elapsed, ask)
-            .prop_map(|(elapsed, ask)| Step { elapsed, ask })
+        (elapsed, units)
+            .prop_map(|(elapsed, units)| Step { elapsed, units })
             .boxed()
     }
 }
 
-/// The ns in which one unit is earned, rounded up.
+/// Returns the ns in which one unit is earned, rounded up.
 pub fn unit_time(quota: &Quota) -> u64 {
     time_of(quota, 1)
 }
@@ -168,7 +169,7 @@ fn time_of(quota: &Quota, units: u64) -> u64 {
     nanos.try_into().unwrap_or(u64::MAX)
 }
 
-/// A quota of this rate, with the burst halved until it fits.
+/// Returns a quota of this rate, with the burst halved until it is valid.
 fn fit(units: u64, period: u64, burst: u64) -> Option<Quota> {
     (0..64).find_map(|halved| {
         Quota::new(
@@ -180,12 +181,12 @@ fn fit(units: u64, period: u64, burst: u64) -> Option<Quota> {
     })
 }
 
-/// Any number at all: of any size, and the ends of what there is.
+/// Yields any number: of any size, and the smallest and largest.
 pub fn any_number() -> BoxedStrategy<u64> {
     prop_oneof![8 => any_size(), 1 => 0..3_u64, 1 => u64::MAX - 2..=u64::MAX].boxed()
 }
 
-/// A number from 1 on, as likely of any size as of any other.
+/// Yields a number from 1 on. Each number of bits is equally likely.
 fn any_size() -> impl Strategy<Value = u64> + Clone {
     (any::<u64>(), 0..64_u32).prop_map(|(number, shift)| (number >> shift).max(1))
 }
