@@ -1,0 +1,316 @@
+//! A limiter whose decisions come later, as from a store that several nodes share: the layer keeps
+//! every promise that it keeps with a limiter in memory, and a failed store is no denial.
+
+#![cfg(feature = "tower")]
+
+mod common;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Future, poll_fn, ready},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, StatusCode};
+use tollgate::limit::{Checked, Limit};
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{
+    GrpcResponse, JsonResponse, OnMissingKey, OnStoreError, RateLimitLayer, Rejection,
+};
+use tollgate::{Decision, Quota, RateLimiter};
+use tower::{Layer, Service, ServiceExt};
+
+use common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
+
+/// A limiter behind a store. It answers at the third poll, and fails while `is_down`.
+#[derive(Clone)]
+struct Store {
+    limiter: Arc<RateLimiter<String>>,
+    is_down: Arc<AtomicBool>,
+    /// Units that a decision was made on.
+    spent: Arc<AtomicU64>,
+}
+
+/// Why the store fails.
+#[derive(Debug)]
+struct Down;
+
+impl fmt::Display for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection refused")
+    }
+}
+
+type Later = Pin<Box<dyn Future<Output = Result<Decision, Down>> + Send>>;
+
+impl Limit<str> for Store {
+    type Decision = Decision;
+    type Error = Down;
+    type Future = Later;
+
+    fn quotas(&self) -> &[Quota] {
+        self.limiter.policy().quotas()
+    }
+
+    fn decide(&self, key: &str, n: u64) -> Checked<Decision, Later> {
+        let (store, key) = (self.clone(), key.to_owned());
+        Checked::Later(Box::pin(async move {
+            let mut polls = 0;
+            poll_fn(|context| {
+                polls += 1;
+                context.waker().wake_by_ref();
+                if polls < 3 {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+            if store.is_down.load(Ordering::SeqCst) {
+                return Err(Down);
+            }
+            store.spent.fetch_add(n, Ordering::SeqCst);
+            Ok(store.limiter.check_n(key.as_str(), n))
+        }))
+    }
+}
+
+fn store(quota: Quota) -> (Store, tollgate::ManualClock) {
+    let (limiter, clock) = limiter(quota);
+    let store = Store {
+        limiter,
+        is_down: Arc::default(),
+        spent: Arc::default(),
+    };
+    (store, clock)
+}
+
+fn layer(store: &Store) -> RateLimitLayer<Store, HeaderKey> {
+    RateLimitLayer::new(
+        store.clone(),
+        KEY,
+        OnMissingKey::Reject(StatusCode::UNAUTHORIZED),
+    )
+}
+
+#[tokio::test]
+async fn a_decision_that_comes_later_passes_and_rejects_as_one_at_once() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    let inner = Inner::default();
+    let later = inner.behind(&layer(&store).respond(JsonResponse).cost(|request| {
+        request
+            .headers
+            .get("cost")
+            .map_or(1, |_| number(request.headers, "cost"))
+    }));
+    let (direct, _clock) = limiter(Quota::per_minute(60).burst(3));
+    let rule = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+    let layer = RateLimitLayer::new(direct, KEY, rule)
+        .respond(JsonResponse)
+        .cost(|request| {
+            request
+                .headers
+                .get("cost")
+                .map_or(1, |_| number(request.headers, "cost"))
+        });
+    let at_once = Inner::default().behind(&layer);
+    for cost in [1, 1, 4, 1, 1, 2] {
+        let request = || {
+            let mut request = request_of("alice");
+            request.headers_mut().insert("cost", cost.into());
+            request
+        };
+        let (later, at_once) = (later.send(request()).await, at_once.send(request()).await);
+        assert_eq!(later.status(), at_once.status());
+        assert_eq!(later.headers(), at_once.headers());
+        assert_eq!(later.body(), at_once.body());
+    }
+    assert_eq!(inner.calls(), 3);
+}
+
+/// An exempt request and one without a usable key do not reach the store.
+#[tokio::test]
+async fn what_needs_no_decision_asks_no_store() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    let inner = Inner::default();
+    let service = inner.behind(&layer(&store).exempt(|request| request.path() == "/health"));
+    assert_eq!(service.send(request("/health")).await.status(), 200);
+    assert_eq!(service.send(request("/")).await.status(), 401);
+    let mut doubled = request_of("alice");
+    doubled
+        .headers_mut()
+        .append("x-api-key", "bob".parse().unwrap());
+    assert_eq!(service.send(doubled).await.status(), 401);
+    assert_eq!((store.spent.load(Ordering::SeqCst), inner.calls()), (0, 1));
+}
+
+/// Not a 429, and not a pass: by default 503, and the inner service is not called.
+#[tokio::test]
+async fn a_failed_store_is_neither_a_denial_nor_a_pass() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    store.is_down.store(true, Ordering::SeqCst);
+    let inner = Inner::default();
+    let response = inner.behind(&layer(&store)).send(request_of("alice")).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(
+        response.body(),
+        "Service Unavailable: rate limit store unavailable\n"
+    );
+    for name in ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining"] {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+    let json = layer(&store).respond(JsonResponse);
+    let response = inner.behind(&json).send(request_of("alice")).await;
+    assert_eq!(
+        response.body(),
+        r#"{"detail":"rate limit store unavailable"}"#
+    );
+    let grpc = layer(&store).respond(GrpcResponse);
+    let response = inner.behind(&grpc).send(request_of("alice")).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(field(response.headers(), "grpc-status"), "14");
+    assert_eq!(inner.calls(), 0);
+
+    // The store is back.
+    store.is_down.store(false, Ordering::SeqCst);
+    let response = inner.behind(&layer(&store)).send(request_of("alice")).await;
+    assert_eq!(response.status(), 200);
+}
+
+/// Only if the service says so, and then without fields that no decision stands behind.
+#[tokio::test]
+async fn a_failed_store_passes_requests_if_it_is_set_to() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    store.is_down.store(true, Ordering::SeqCst);
+    let inner = Inner::default();
+    let service = inner.behind(&layer(&store).on_store_error(OnStoreError::Allow));
+    let response = service.send(request_of("alice")).await;
+    assert_eq!((response.status().as_u16(), inner.calls()), (200, 1));
+    assert!(!response.headers().contains_key("x-ratelimit-limit"));
+}
+
+/// A custom response can tell a failed store from a denial.
+#[tokio::test]
+async fn a_rejection_says_that_the_store_failed() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    store.is_down.store(true, Ordering::SeqCst);
+    let seen = |rejection: &Rejection<'_>| {
+        let decision = rejection.decision().is_some();
+        let parts = (rejection.is_store_error(), decision, rejection.key_error());
+        Response::new(format!("{parts:?} {}", rejection.cost()))
+    };
+    let service = Inner::default().behind(&layer(&store).cost(|_| 2).respond_with(seen));
+    let response = service.send(request_of("alice")).await;
+    assert_eq!(response.body(), "(true, false, None) 2");
+}
+
+/// A client that goes away while the store is asked is not passed on, and nothing hangs.
+#[tokio::test]
+async fn a_request_that_is_dropped_while_it_waits_calls_nothing() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    let inner = Inner::default();
+    let service = inner.behind(&layer(&store));
+    let mut response = Box::pin(service.send(request_of("alice")));
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(response.as_mut().poll(&mut context).is_pending());
+    drop(response);
+    assert_eq!((inner.calls(), store.spent.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!(service.send(request_of("alice")).await.status(), 200);
+}
+
+/// The decision that allowed a request is in its extensions on this path too.
+#[tokio::test]
+async fn a_later_decision_is_left_for_the_inner_service() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(3));
+    let remaining = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&remaining);
+    let inner = tower::service_fn(move |request: Request<String>| {
+        let decision = request.extensions().get::<Decision>();
+        *seen.lock().unwrap() = decision.map(Decision::remaining);
+        ready(Ok::<_, Infallible>(Response::new(String::new())))
+    });
+    let service = layer(&store).insert_decision().layer(inner);
+    service.oneshot(request_of("alice")).await.unwrap();
+    assert_eq!(*remaining.lock().unwrap(), Some(2));
+}
+
+/// A service of which each clone must be polled until it is ready before it is called.
+struct Strict {
+    is_ready: bool,
+    calls: Arc<AtomicU64>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Strict {
+        Strict {
+            is_ready: false,
+            calls: Arc::clone(&self.calls),
+        }
+    }
+}
+
+impl Service<Request<String>> for Strict {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.is_ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        assert!(self.is_ready, "called before it was ready");
+        self.is_ready = false;
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        ready(Ok(Response::new(String::new())))
+    }
+}
+
+/// Case 43, of a decision that comes later.
+#[tokio::test]
+async fn the_service_that_was_ready_is_called_after_the_store_answered() {
+    let (store, _clock) = store(Quota::per_minute(60).burst(1));
+    let calls = Arc::new(AtomicU64::new(0));
+    let mut service = layer(&store).layer(Strict {
+        is_ready: false,
+        calls: Arc::clone(&calls),
+    });
+    for expected in [200, 429] {
+        let response = service.ready().await.unwrap().call(request_of("alice"));
+        assert_eq!(response.await.unwrap().status(), expected);
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+/// The body of a rejected request is read before the response goes out, as with a limiter in memory.
+#[tokio::test]
+async fn the_body_of_a_request_that_is_rejected_later_is_read() {
+    use http_body_util::StreamBody;
+
+    let (store, _clock) = store(Quota::per_minute(60).burst(1));
+    assert!(store.limiter.allow("alice"));
+    let polls = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&polls);
+    let frames = tokio_stream::iter((0..5).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let bytes = bytes::Bytes::from_static(b"part");
+        Ok::<_, Infallible>(http_body::Frame::data(bytes))
+    }));
+    let inner = tower::service_fn(|_: Request<StreamBody<_>>| {
+        ready(Ok::<_, Infallible>(Response::new(String::new())))
+    });
+    let mut request = Request::new(StreamBody::new(frames));
+    request
+        .headers_mut()
+        .insert("x-api-key", "alice".parse().unwrap());
+    let response = layer(&store).layer(inner).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert_eq!(polls.load(Ordering::SeqCst), 5);
+}
