@@ -1,0 +1,100 @@
+BUGS = [
+    dict(
+        name="cache: an entry of any epoch is a hit",
+        file="src/denied.rs",
+        old="Some(evaluation) if self.epoch() == epoch =>",
+        new="Some(evaluation) if self.epoch() >= epoch =>",
+        tests=["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+    ),
+    dict(
+        name="cache: the epoch is compared before the clock is read",
+        file="src/denied.rs",
+        old="""
+            match judge(hit.words) {
+                Some(evaluation) if self.epoch() == epoch =>""",
+        new="""
+            let now = self.epoch();
+            match judge(hit.words) {
+                Some(evaluation) if now == epoch =>""",
+        tests=["a_remembered_refusal_is_as_of_a_time_before_the_forgetting"],
+    ),
+    dict(
+        name="cache: it is read at every 16th check instead of at random",
+        file="src/denied/cache.rs",
+        old="count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN",
+        new="count.is_multiple_of(PATIENCE)",
+        tests=["a_key_that_comes_at_every_so_manieth_check_is_found"],
+    ),
+    dict(
+        name="cache: a limiter does not get the place of a dropped one",
+        file="src/denied.rs",
+        old="if homes[place(self.limiter)].as_deref().is_none_or(is_free) {",
+        new="""
+let _ = is_free;
+            if homes[place(self.limiter)].is_none() {""",
+        tests=["the_places_of_limiters_that_are_gone_are_taken"],
+    ),
+    dict(
+        name="cache: entries survive a change of epoch",
+        file="src/denied.rs",
+        old="                *cache = Cache::new::<K, N>(epoch);",
+        new="                cache.epoch = epoch;",
+        tests=["a_forgetting_ends_the_memories_of_all_keys"],
+    ),
+    dict(
+        name="cache: no entry is ever a hit",
+        file="src/denied.rs",
+        old="            if cache.epoch == epoch {",
+        new="            if cache.epoch > epoch {",
+        tests=["a_remembered_refusal_takes_no_lock"],
+    ),
+    dict(
+        name="cache: keys are compared by hash alone",
+        file="src/denied/cache.rs",
+        old="entry.key.borrow() == key {",
+        new="entry.key.borrow() == key || wanted != EMPTY {",
+        tests=["a_stranger_with_the_same_hash_is_not_refused"],
+    ),
+    dict(
+        name="cache: limiters are distinguished by their place alone",
+        file="src/denied.rs",
+        old="        (home.limiter == self.limiter).then_some",
+        new="        (home.limiter <= self.limiter).then_some",
+        tests=["limiters_beyond_the_places_of_a_thread_are_told_apart"],
+    ),
+    dict(
+        name="cache: a key of any length is copied",
+        file="src/denied.rs",
+        old="        if size_of_val(key) > MAX_KEY_BYTES {",
+        new="        if size_of_val(key) > usize::MAX / 2 {",
+        tests=["a_long_key_is_not_copied"],
+    ),
+    dict(
+        name="cache: it grows without a bound",
+        file="src/denied/cache.rs",
+        old="self.sets.len() == MAX_SETS",
+        new="self.sets.len() == 1 << 40",
+        tests=["a_flood_of_keys_is_remembered_within_bounds"],
+    ),
+    dict(
+        name="cache: a full cache admits only some keys, in turn",
+        file="src/denied/cache.rs",
+        old="self.misses >= MISSES_BEFORE_SAMPLING || is_sampled(self.skipped_inserts)",
+        new="self.misses >= DOUBT || self.misses.is_multiple_of(PATIENCE)",
+        tests=["a_thousand_keys_are_found_again"],
+    ),
+    dict(
+        name="cache: entries outlive their limiter",
+        file="src/denied.rs",
+        old="        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;",
+        new="        let is_own = |_: &mut Box<LimiterCache>| false;",
+        tests=["whoever_drops_a_limiter_drops_its_keys"],
+    ),
+    dict(
+        name="cache: another thread's entries outlive their limiter for ever",
+        file="src/denied.rs",
+        old="home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);",
+        new="home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD - 1);",
+        tests=["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
+    ),
+]
