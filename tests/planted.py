@@ -17,7 +17,8 @@ An entry has these fields:
     new     the text in its place
     tests   the tests that must fail: their names, or their paths in their binary if a name is
             not unique
-    how     "switch" or "rebuild", only where the script would choose the wrong one
+    how     "expression" or "rebuild", only where a body cannot be doubled (see below)
+    is_slow the test fails only after a wait, so it runs beside the others
 
 All bugs that can be switched at run time are in one copy of the tree. The function around the edit
 has its whole body twice there:
@@ -26,8 +27,11 @@ has its whole body twice there:
 
 So the edited body is exactly what a copy with this one bug would have, and bugs in one function do
 not meet. The variable `TOLLGATE_PLANTED` selects a bug; a process reads it once. Each suite is built
-once, and every named test must pass there while no bug is selected. An edit outside of a function
-body, or in a function that returns `impl Trait`, is compiled alone in the same copy ("rebuild").
+once, and every named test must pass there while no bug is selected.
+
+In a function that returns `impl Trait`, the body of the closure around the edit is doubled instead.
+If that has a type without a name too, "expression" doubles `old` and `new` alone: each is a whole
+expression. An edit outside of all bodies is compiled alone in the same copy, and so is "rebuild".
 
 The copy shares the tree's target directories, for the dependencies.
 """
@@ -53,6 +57,7 @@ LOOM = "models"
 # A run that takes longer is a failure of the runner, not a bug that was found.
 TIMEOUT = 300
 JOBS = 2
+SLOW_JOBS = 4
 
 # `is` is const, as many of the functions are: a bug is not selected in a constant. The compiler's
 # own function for this is unstable. RUSTC_BOOTSTRAP admits it in this one crate.
@@ -92,6 +97,7 @@ class Bug:
     new: str
     tests: list
     how: str = ""
+    is_slow: bool = False
     number: int = 0
     found_in: list = field(default_factory=list)  # (suite, path of the test)
 
@@ -183,7 +189,10 @@ def plan(source, bugs):
     for bug in bugs:
         start, end = bug.changed(source)
         around = [block for block in blocks if block[0] < start and end < block[1]]
-        if around and bug.how != "rebuild":
+        if bug.how == "expression":
+            start = source.index(bug.old)
+            switched.setdefault((start, start + len(bug.old)), []).append(bug)
+        elif around and bug.how != "rebuild":
             switched.setdefault(max(around), []).append(bug)
         else:
             rebuilt.append(bug)
@@ -191,37 +200,54 @@ def plan(source, bugs):
 
 
 def switch(source, switched, start=0, end=None):
-    """The text between two places, with every body in it that has bugs."""
+    """The text between two places, with every body and expression in it that has bugs."""
     end = len(source) if end is None else end
     text, at = "", start
-    inner = [block for block in switched if start <= block[0] and block[1] <= end]
-    for block in sorted(inner):
-        if block[0] < at or block == (start, end):
+    for first, last in sorted(switched):
+        if first < at or end < last:
             continue
-        text += source[at : block[0]] + "{"
-        for bug in switched[block]:
+        text += source[at:first] + ("({" if source[first] != "{" else "{")
+        for bug in switched[first, last]:
             edited = bug.edited(source)
-            body = edited[block[0] : block[1] + len(edited) - len(source)]
-            text += f"\n/* bug {bug.number} */ if crate::planted::is({bug.number}) {body} else"
-        body = source[block[0]] + switch(source, switched, block[0] + 1, block[1])
-        text += f"\n/* bug 0 */ {body}}}"
-        at = block[1]
+            body = edited[first : last + len(edited) - len(source)]
+            text += f"\n/* bug {bug.number} */ if crate::planted::is({bug.number}) {{{body}}} else"
+        body = source[first] + switch(source, switched, first + 1, last)
+        text += f"\n/* bug 0 */ {{{body}}}" + ("})" if source[first] != "{" else "}")
+        at = last
     return text + source[at:end]
 
 
-def check(bugs):
-    """What does not match the sources: a message for each bug that is stale."""
+def declared_tests():
+    """The files that each name of a test is in."""
     declared = {}
     for path in [*ROOT.glob("tests/**/*.rs"), *ROOT.glob("src/**/*.rs")]:
         for name in re.findall(r"test[^\n\]]*\]\s*(?:async )?fn (\w+)", path.read_text()):
             declared.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    return declared
+
+
+def targets(bugs):
+    """The targets that have the tests of these bugs: all, if that cannot be told by their files."""
+    declared = declared_tests()
+    files = {file for bug in bugs for test in bug.tests for file in declared[test.split("::")[-1]]}
+    suites = {file.split("/")[1].removesuffix(".rs") for file in files if file.startswith("tests/")}
+    for suite in suites:
+        folder = ROOT / "tests" / suite
+        if not folder.with_suffix(".rs").is_file() and not (folder / "main.rs").is_file():
+            return ["--lib", "--tests"]
+    return ["--lib"] + [word for suite in sorted(suites) for word in ("--test", suite)]
+
+
+def check(bugs):
+    """What does not match the sources: a message for each bug that is stale."""
+    declared = declared_tests()
     names = [bug.name for bug in bugs]
     stale = {}
     for bug in bugs:
         complaints = []
         if names.count(bug.name) > 1:
             complaints.append("another bug has this name")
-        if bug.how not in ("", "switch", "rebuild"):
+        if bug.how not in ("", "expression", "rebuild"):
             complaints.append(f'how is "{bug.how}"')
         if not bug.is_there():
             complaints.append(f"its text is not in {bug.file} exactly once")
@@ -334,7 +360,7 @@ def build(bugs, failures):
     while True:
         rebuilt = write_switches(bugs)
         with ThreadPoolExecutor() as pool:
-            kinds = [("ordinary", ["--lib", "--tests"]), (LOOM, [])]
+            kinds = [("ordinary", targets(bugs)), (LOOM, [])]
             results = list(pool.map(lambda kind: cargo(*kind), kinds))
         texts = [text for _, _, text in results if text]
         if not texts:
@@ -427,22 +453,19 @@ class Report:
 
 
 def run_all(bugs, rebuilt, binaries, report):
-    tests = sorted({place for bug in bugs + rebuilt for place in bug.found_in})
-    with ThreadPoolExecutor(JOBS) as pool:
-        waiting = [
-            pool.submit(report.run, None, suite, binaries[suite], test, 0) for suite, test in tests
-        ]
-        for task in waiting:
-            task.result()
-        if report.failures:
-            return
-        waiting = [
-            pool.submit(report.run, bug, suite, binaries[suite], test, bug.number)
-            for bug in bugs
-            for suite, test in bug.found_in
-        ]
-        for task in waiting:
-            task.result()
+    tests = {place for bug in bugs + rebuilt for place in bug.found_in}
+    runs = [(None, suite, test) for suite, test in tests]
+    runs += [(bug, suite, test) for bug in bugs for suite, test in bug.found_in]
+    # The models first: one of them takes as long as all others.
+    runs.sort(key=lambda run: run[1] != LOOM)
+    with ThreadPoolExecutor(JOBS) as pool, ThreadPoolExecutor(SLOW_JOBS) as slow_pool:
+        tasks = []
+        for bug, suite, test in runs:
+            run_in = slow_pool if bug and bug.is_slow else pool
+            number = bug.number if bug else 0
+            tasks.append(run_in.submit(report.run, bug, suite, binaries[suite], test, number))
+    for task in tasks:
+        task.result()
     for bug in rebuilt:
         rebuild(bug, report)
 
@@ -474,6 +497,8 @@ def main():
 
     all_bugs = load()
     bugs = [bug for bug in all_bugs if all(word in bug.name for word in options.words)]
+    if not bugs:
+        parser.error("no bug has such a name")
     stale = {name: text for name, text in check(all_bugs).items() if name in {b.name for b in bugs}}
     for text in stale.values():
         print(text, file=sys.stderr)

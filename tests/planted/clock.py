@@ -98,6 +98,7 @@ BUGS = [
         old="if readings.is_ok_and(is_checked) {",
         new="if readings.is_err() {",
         tests=["a_coarse_clock_goes_on_while_the_thread_is_held_up"],
+        is_slow=True,
     ),
     dict(
         name="clock: an automatic sweep calls the user's function",
@@ -116,5 +117,6 @@ BUGS = [
     reading.is_multiple_of(CHECK_ONE_IN)
 """,
         tests=["a_coarse_clock_goes_on_while_the_thread_is_held_up"],
+        is_slow=True,
     ),
 ]

@@ -76,5 +76,6 @@ BUGS = [
         old="            while incarnation.process != process {",
         new="            while incarnation.process != process && incarnation.process == 0 {",
         tests=["a_forked_child_can_use_and_drop_what_it_inherits"],
+        is_slow=True,
     ),
 ]

@@ -17,6 +17,7 @@ BUGS = [
         old="slice.keys.push(key);",
         new="drop(key);",
         tests=["a_swept_key_may_check_its_limiter"],
+        is_slow=True,
     ),
     dict(
         name="peek: readers share the lock of a shard and keep checks out",
@@ -65,6 +66,7 @@ BUGS = [
             let key = key;
 """,
         tests=["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
+        is_slow=True,
     ),
     dict(
         name="table: peek uses another hash than insert",

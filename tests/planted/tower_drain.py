@@ -42,6 +42,7 @@ BUGS = [
 match Ok::<D, io::Error>(D::after(Duration::MAX, context.waker())
                 .unwrap_or_else(|_| unreachable!())) {""",
         tests=["a_slow_body_holds_its_connection_until_the_time_limit"],
+        is_slow=True,
     ),
     dict(
         name="rejections: the timer wakes the task that polled first",
@@ -56,6 +57,7 @@ match Ok::<D, io::Error>(D::after(Duration::MAX, context.waker())
         old="if frames == FRAMES {",
         new="if false {",
         tests=["a_poll_reads_64_frames_at_most_and_asks_for_another_poll"],
+        is_slow=True,
     ),
     dict(
         name="rejections: a stream of HTTP/2 is read for as long as a body of HTTP/1",

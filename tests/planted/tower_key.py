@@ -31,8 +31,9 @@ Some(None) => {}
     dict(
         name="case 39: one byte that is not text makes the whole line unreadable",
         file="src/tower/key/forwarded.rs",
-        old="let mut rest = Some(line.as_bytes());",
-        new="let mut rest = line.to_str().ok().map(str::as_bytes);",
+        old="Some(line.as_bytes())",
+        new="line.to_str().ok().map(str::as_bytes)",
+        how="expression",
         tests=["a_hop_that_is_no_address_ends_the_walk_where_it_stands"],
     ),
     dict(
