@@ -5,13 +5,20 @@ Every crate is named here with its reason. One that is new is an error, until so
 whether it opens sockets or starts a runtime; as a second look, the sources of each are searched for
 the standard library's sockets. No crate comes in two versions, and every licence is permissive
 (cargo-deny would say the last two as well, after minutes of building it).
+
+The lock file of a user's package is checked too: it holds no tool of our tests, and no more packages
+than are listed here.
 """
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 KNOWN = {
     "tollgate": "this crate",
@@ -62,15 +69,39 @@ TARGETS = [
     "aarch64-apple-darwin",
     "x86_64-pc-windows-msvc",
 ]
+# What the lock file of a package may hold that depends on the library with default features: the
+# package itself, the library, and the dependencies of every platform.
+MAX_LOCKED = 40
+TEST_TOOLS = {"criterion", "loom", "proptest"}
 LICENCES = {"MIT", "Apache-2.0", "Zlib", "BSD-3-Clause", "Unicode-3.0", "Unlicense"}
 SOCKETS = re.compile(r"\bTcp(Stream|Listener)\b|\bUdpSocket\b|\bUnix(Stream|Listener|Datagram)\b")
 
 
 def tree(*options):
     """The names and versions of the crates that the library itself needs."""
-    command = ["cargo", "tree", "--edges", "normal", "--prefix", "none", "--format", "{p}", *options]
+    command = ["cargo", "tree", "--package", "tollgate", "--edges", "normal", "--prefix", "none", "--format", "{p}", *options]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return {tuple(line.split()[:2]) for line in lines if line}
+
+
+def locked():
+    """The names in the lock file of a new package that depends on the library.
+
+    The versions are those of our own lock file, so that the result is the same on every day.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        package = Path(directory)
+        (package / "src").mkdir()
+        (package / "src" / "main.rs").write_text("fn main() {}\n")
+        (package / "Cargo.toml").write_text(
+            '[package]\nname = "user"\nedition = "2024"\n\n'
+            f"[dependencies]\ntollgate = {{ path = {json.dumps(str(ROOT))} }}\n"
+        )
+        lock = package / "Cargo.lock"
+        shutil.copyfile(ROOT / "Cargo.lock", lock)
+        # Removes what the package does not need.
+        subprocess.run(["cargo", "update", "--quiet", "--workspace"], cwd=package, check=True)
+        return re.findall(r'^name = "(.+)"$', lock.read_text(), re.MULTILINE)
 
 
 def main():
@@ -104,8 +135,14 @@ def main():
             if SOCKETS.search(code):
                 errors.append(f"{package['name']} names sockets in {source.name}")
 
+    user = locked()
+    errors += [f"{name} is in the lock file of a user" for name in TEST_TOOLS & set(user)]
+    if len(user) > MAX_LOCKED:
+        errors.append(f"{len(user)} packages in the lock file of a user, at most {MAX_LOCKED}")
+
     for error in errors:
         print(error, file=sys.stderr)
+    print(f"{len(user)} packages in the lock file of a user")
     print(f"{len(here)} crates with any feature: {', '.join(sorted(set(names)))}")
     print(f"{len(here) - len(errors)} passed, {len(errors)} failed")
     return 1 if errors else 0

@@ -126,7 +126,7 @@ fn main() {
                     }
                 }
                 if times.is_empty() {
-                    // The time of all, as these are processes of their own.
+                    // These are processes, whose time includes their start.
                     times.push(start.elapsed().as_secs_f64() * 1e3 / requests as f64);
                 }
                 times.sort_by(f64::total_cmp);
@@ -146,7 +146,7 @@ fn main() {
     }
 }
 
-/// A server that rejects every request but the first.
+/// Starts a server that rejects every request but the first.
 async fn serve(way: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -187,7 +187,7 @@ async fn serve(way: &str) -> SocketAddr {
     address
 }
 
-/// Hides how long the body is.
+/// Hides the length of the body.
 fn without_length(request: Request) -> Request {
     request.map(|body| Body::from_stream(body.into_data_stream()))
 }

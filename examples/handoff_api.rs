@@ -1,8 +1,8 @@
-//! A service that limits each API key: 100 requests a minute, ten of them at once.
+//! A service that limits each API key: 100 requests a minute, at most 10 at once.
 //!
 //! `cargo run --features tower --example handoff_api`
 //!
-//! It prints a line to try it with. README, beside this file, has the variables that set it.
+//! It prints a curl command to try it with. `examples/README.md` lists its environment variables.
 
 mod service;
 
@@ -21,36 +21,36 @@ use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Quota, RateLimiter};
 
 pub use service::Timeouts;
-use service::{Environment, Refused, Server, Setting};
+use service::{Environment, InvalidSetting, Server, Setting};
 
-/// The built-in keys and whose each is. A real service would look them up.
+/// The built-in keys and their owners. A real service would look them up.
 const KEYS: [(&str, Owner); 2] = [
     ("key-of-alice", Owner("alice")),
     ("key-of-bob", Owner("bob")),
 ];
 
-/// Who has proved to hold a key. Each holds one.
+/// The owner of an API key, as authentication found it. Each owner has one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(&'static str);
 
-/// The service, with its limit.
+/// Returns the routes of the service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<Owner>>) -> Router {
-    // Authentication has left a key, or the layers are in the wrong order.
+    // A request without an owner means that the layers are in the wrong order.
     let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
     let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<Owner>::new(), no_key);
 
     Router::new()
         .route("/api/v1/check", post(check))
         .route("/api/v1/handoff", post(handoff))
-        // The last layer is the outermost: strangers are turned away before anything is spent.
+        // The layer added last runs first. So an invalid API key spends nothing.
         .route_layer(limit)
         .route_layer(middleware::from_fn(authenticate))
-        // Behind the layers, and so neither authenticated nor limited.
+        // Added after the layers, and so neither authenticated nor limited.
         .route("/health", get(|| async { "ok\n" }))
         .route("/docs", get(|| async { DOCS }))
 }
 
-/// What is set by the environment.
+/// The settings, from environment variables.
 pub struct Settings {
     pub quota: Quota,
     pub address: SocketAddr,
@@ -74,11 +74,12 @@ pub const BURST: Setting<u64> = Setting {
 pub const PORT: Setting<u16> = service::port(8080);
 
 impl Settings {
-    pub fn read(environment: &Environment<'_>) -> Result<Settings, Refused> {
+    pub fn read(environment: &Environment<'_>) -> Result<Settings, InvalidSetting> {
         let per_minute = PER_MINUTE.read(environment)?;
         let burst = BURST.read(environment)?;
         Ok(Settings {
-            // Any rate goes with any burst within these bounds, so this does not panic.
+            // Within these bounds, every pair of a rate and a burst is a quota. So this does not
+            // panic.
             quota: Quota::per_minute(per_minute).burst(burst),
             address: service::address(&PORT, environment)?,
             timeouts: Timeouts::read(environment)?,
@@ -96,26 +97,26 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
         }
         None => {
             let scheme = [(header::WWW_AUTHENTICATE, "ApiKey")];
-            (StatusCode::UNAUTHORIZED, scheme, "unknown API key\n").into_response()
+            (StatusCode::UNAUTHORIZED, scheme, "invalid API key\n").into_response()
         }
     }
 }
 
-/// Stands in for the work of looking a note over.
+/// Stands in for the work of checking a note.
 async fn check(Extension(owner): Extension<Owner>, note: String) -> Json<Value> {
     Json(json!({ "owner": owner.0, "fit": !note.trim().is_empty() }))
 }
 
-/// Stands in for the work of handing a note over.
+/// Stands in for the work of handing over a note.
 async fn handoff(Extension(owner): Extension<Owner>, note: String) -> Json<Value> {
     Json(json!({ "owner": owner.0, "note": note }))
 }
 
 const DOCS: &str = "\
-POST /api/v1/check    is this note fit to be handed over?   X-API-Key, limited
-POST /api/v1/handoff  hands a note over                     X-API-Key, limited
-GET  /health          is the service up?
-GET  /docs            this page
+POST /api/v1/check    checks whether a note can be handed over   X-API-Key, limited
+POST /api/v1/handoff  hands over a note                          X-API-Key, limited
+GET  /health          responds if the service is up
+GET  /docs            shows this page
 ";
 
 #[tokio::main]

@@ -1,11 +1,11 @@
-//! The thirty lines to copy: a limit per key, and what to answer with.
+//! The lines to copy: a limit for each key, and the response to each request.
 //!
 //! `cargo run --release --example quickstart`
 
 use tollgate::{Quota, RateLimiter};
 
 fn main() {
-    // 100 requests a minute for each API key, ten of them at once. Share it by `&` or `Arc`.
+    // 100 requests a minute for each API key, at most 10 at once. Share it by `&` or `Arc`.
     let requests = RateLimiter::new(Quota::per_minute(100).burst(10));
 
     for number in 1..=12 {
@@ -25,14 +25,14 @@ fn main() {
     let allowed = (0..100).filter(|_| turns.allow(&42)).count();
     let denied = turns.check(&42);
     println!(
-        "turns: {allowed} allowed, then wait for {:?}",
+        "turns: {allowed} allowed, then retry after {:?}",
         denied.retry_after()
     );
     println!(
-        "the quota that binds: {}",
+        "the binding quota: {}",
         turns.policy().quotas()[denied.binding()]
     );
 
-    // Keys are forgotten by themselves once their buckets are full again.
+    // A background thread drops keys once their buckets are full again.
     println!("stored keys: {}", requests.len() + turns.len());
 }

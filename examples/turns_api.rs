@@ -1,13 +1,13 @@
-//! A service that limits each user's turns: ten a minute and sixty an hour, as one decision over a
-//! plain and a streaming endpoint together.
+//! A service that limits each user's turns: 10 a minute and 60 an hour, as one decision. A plain
+//! and a streaming endpoint share the limit.
 //!
 //! `cargo run --features tower --example turns_api`
 //!
-//! It prints a line to try it with. README, beside this file, has the variables that set it.
+//! It prints a curl command to try it with. `examples/README.md` lists its environment variables.
 //!
-//! The system that this is taken from kept its counts in a store, and skipped the check with a
-//! warning when that was down. Here there is no store to lose: the counts are in the process, so
-//! no turn is ever let through unchecked, and a restart forgets them.
+//! The original system kept its counts in a store. If the store was down, it logged a warning and
+//! skipped the check. Here the counts are in the process. So every turn is checked, and a restart
+//! forgets the counts.
 
 mod service;
 
@@ -35,21 +35,21 @@ use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
 pub use service::Timeouts;
-use service::{Environment, Refused, Server, Setting};
+use service::{Environment, InvalidSetting, Server, Setting};
 
-/// The built-in tokens and whose each is. A real service would verify them.
+/// The built-in tokens and their users. A real service would verify them.
 const TOKENS: [(&str, User); 2] = [
     ("token-of-alice", User("alice")),
     ("token-of-bob", User("bob")),
 ];
 
-/// Who has proved to hold a token.
+/// The user of a token, as authentication found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct User(&'static str);
 
-/// The service, with its limit.
+/// Returns the routes of the service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
-    // Authentication has left a user, or the layers are in the wrong order.
+    // A request without a user means that the layers are in the wrong order.
     let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
     let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<User>::new(), no_key)
         .respond(tollgate::tower::JsonResponse);
@@ -57,16 +57,16 @@ pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
     Router::new()
         .route("/api/v1/sessions/{id}/turns", post(turn))
         .route("/api/v1/sessions/{id}/turns/stream", post(streamed_turn))
-        // The last layer is the outermost: strangers are turned away before anything is spent, and
-        // a turn that is refused comes near no session.
+        // The layer added last runs first. So an invalid token spends nothing, and a rejected turn
+        // reaches no session.
         .route_layer(limit)
         .route_layer(middleware::from_fn(authenticate))
-        // Behind the layers, and so neither authenticated nor limited.
+        // Added after the layers, and so neither authenticated nor limited.
         .route("/health", get(|| async { "ok\n" }))
         .with_state(Arc::default())
 }
 
-/// What is set by the environment.
+/// The settings, from environment variables.
 pub struct Settings {
     pub policy: Policy<2>,
     pub address: SocketAddr,
@@ -90,11 +90,11 @@ pub const PER_HOUR: Setting<u64> = Setting {
 pub const PORT: Setting<u16> = service::port(8081);
 
 impl Settings {
-    pub fn read(environment: &Environment<'_>) -> Result<Settings, Refused> {
+    pub fn read(environment: &Environment<'_>) -> Result<Settings, InvalidSetting> {
         let per_minute = PER_MINUTE.read(environment)?;
         let per_hour = PER_HOUR.read(environment)?;
         Ok(Settings {
-            // All within these bounds are quotas, so this does not panic.
+            // Within these bounds, every number is a quota. So this does not panic.
             policy: Policy::from([Quota::per_minute(per_minute), Quota::per_hour(per_hour)]),
             address: service::address(&PORT, environment)?,
             timeouts: Timeouts::read(environment)?,
@@ -111,7 +111,7 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
         }
         None => {
             let scheme = [(header::WWW_AUTHENTICATE, "Bearer")];
-            let detail = Json(json!({ "detail": "unknown token" }));
+            let detail = Json(json!({ "detail": "invalid token" }));
             (StatusCode::UNAUTHORIZED, scheme, detail).into_response()
         }
     }
@@ -124,14 +124,14 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     is_bearer.then(|| token.trim_start())
 }
 
-/// Each user's own sessions, with the turns taken in them. They last as long as the process.
+/// The sessions of each user, with their turns. They last as long as the process.
 #[derive(Default)]
 struct Sessions(Mutex<HashMap<(User, String), Vec<String>>>);
 
 impl Sessions {
-    /// Stores a turn, and answers it with its number.
+    /// Stores a turn, and returns it with its number.
     fn take(&self, user: User, session: String, text: String) -> Value {
-        // A panic elsewhere leaves the turns as they are: each is pushed whole or not at all.
+        // A panic elsewhere leaves the turns intact: each is pushed whole or not at all.
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = sessions.entry((user, session.clone())).or_default();
         turns.push(text.clone());
@@ -148,7 +148,7 @@ async fn turn(
     Json(sessions.take(user, session, text))
 }
 
-/// The same, as server-sent events: each word, and then the turn as it is stored.
+/// Takes a turn and streams it as server-sent events: each word, and then the stored turn.
 async fn streamed_turn(
     State(sessions): State<Arc<Sessions>>,
     Extension(user): Extension<User>,

@@ -1,4 +1,4 @@
-//! Where `now` comes from.
+//! The sources of time for a limiter.
 
 mod coarse;
 mod manual;
@@ -16,37 +16,38 @@ use crate::sync::Arc;
 pub use self::manual::ManualClock;
 pub(crate) use self::monotonic::Timer;
 
-/// A source of time for a limiter: the system's clock, the same [at intervals](Clock::coarse), a
-/// [`ManualClock`], or [any function](Clock::from_fn).
+/// A source of time for a limiter.
 ///
-/// The default reads the CPU's time stamp counter where it is invariant, and the operating
-/// system's monotonic clock elsewhere; never the wall clock. The first one made in a process
-/// calibrates for up to 0.2 s.
+/// The default is the system clock: the CPU's time stamp counter where it is invariant, and the
+/// operating system's monotonic clock elsewhere. The wall clock is never used. The first clock of a
+/// process calibrates for up to 0.2 s.
+///
+/// The others are the system clock [read at intervals](Clock::coarse), a [`ManualClock`], and
+/// [any function](Clock::from_fn).
 ///
 /// # A step back
 ///
-/// Time that steps back by up to 1 s stands still until the clock has caught up: nothing is
-/// earned, and no unit is lost. After a longer step, time counts on from where it was, from the
-/// first time on that the limiter reads the clock again: nothing is credited for the step, and from
-/// then on no key waits longer than its debt takes. Every step forward counts as time that has
-/// passed, after a step back too.
+/// - **Up to 1 s:** time stands still until the clock catches up. Nothing is earned or lost.
+/// - **Longer:** time counts on from where it was, starting when the limiter next reads the clock.
+///   The step credits nothing. From then on, no key waits longer than its debt takes.
+/// - **A step forward** counts as time that has passed, also after a step back.
 ///
 /// # Caveats
 ///
-/// - **The last 1 ms** of the system's clock before a step back may be counted twice. Shorter steps
-///   go undetected, such as between the time stamp counters of two sockets. A full bucket can then
-///   be credited that interval twice; any other bucket reads low by as much until the clock has
-///   caught up. `ManualClock` and functions have no such interval.
-/// - **Suspend.** Time during which the machine is suspended may not count: the time stamp counter
-///   and the monotonic clock stop on most systems. Keys then earn nothing while it sleeps. A
-///   denied key may wait longer by the wall clock; nothing extra is admitted.
-/// - **A virtual machine that is migrated or restored** from a snapshot may find its clock far
-///   ahead or behind. Time ahead counts as passed. A clock that is behind counts on, as above.
-/// - **Counters of cores more than 1 s apart** are not supported: each change of core between them
-///   would count as time. Operating systems do not offer such counters as a clock.
-/// - **Rate.** The time stamp counter is scaled by a factor that is measured once. Limits can be
-///   off by as much as it is: up to 18 millionths were seen, 1.6 s a day.
-/// - **A century.** 100 years of 365.25 days after the limiter was built, its time stands still.
+/// - **1 ms.** On the system clock, steps back of less than 1 ms may go undetected, such as between
+///   the time stamp counters of two sockets. Of a longer step, the last 1 ms before it may be
+///   counted twice. A full bucket can then be credited that interval twice. Any other bucket reads
+///   low by that amount until the clock catches up. `ManualClock` and functions detect every step.
+/// - **Suspend.** The time stamp counter and the monotonic clock stop on most systems while the
+///   machine is suspended. Keys then earn nothing. A denied key may wait longer by the wall clock,
+///   and nothing extra is admitted.
+/// - **Virtual machines.** After a migration or a restored snapshot, the clock may be far ahead or
+///   behind. Time ahead counts as passed. A clock that is behind counts on, as above.
+/// - **Cores.** Counters of cores that are more than 1 s apart are not supported: each change of
+///   core would count as time. Operating systems do not offer such counters as a clock.
+/// - **Rate.** The time stamp counter is scaled by a factor that is measured once. Limits are off
+///   by the error of that factor. The largest error seen was 18 millionths, or 1.6 s a day.
+/// - **A century.** A limiter's time stands still 100 years of 365.25 days after it was built.
 #[derive(Clone, Default)]
 pub struct Clock(Source);
 
@@ -58,43 +59,50 @@ enum Source {
     Function(Arc<Box<dyn Fn() -> Duration + Send + Sync>>),
 }
 
-/// No panic leaves the state of a clock half written: that is one word, and a registration under a
-/// lock. (What a function refers to is its author's.)
+/// A panic leaves no state of a clock half written: that state is one word, and a registration
+/// under a lock. What a user's function refers to is the user's concern.
 impl RefUnwindSafe for Clock {}
 impl UnwindSafe for Clock {}
 
-/// What a [`Timer`] must know of its clock.
+/// How a clock can step back, which decides the lag of its [`Timer`].
 pub(crate) enum Precision {
-    /// Cores may differ, and many threads read it at once.
+    /// Cores may differ, and many threads read the clock at once.
     System,
-    /// It never goes back.
+    /// The clock never steps back.
     Coarse,
-    /// A step back is detected to the ns.
+    /// Every step back of at least 1 ns is detected.
     Exact,
 }
 
 impl Clock {
-    /// Returns the system's clock as a background thread reads it every `interval`, which is at
-    /// least 0.1 ms. A check then reads one word, which costs less: reading the clock is the
-    /// largest part of a check.
+    /// Creates a clock that a background thread refreshes from the system clock every `interval`.
+    /// At least 0.1 ms.
     ///
-    /// The time of decisions lags behind the clock by up to `interval` and the delay with which the
-    /// system schedules the thread. It never runs ahead. With a lag of at most d:
+    /// A check reads a cached word, which costs less: reading the system clock is the largest part
+    /// of a check. Clones share the cached time.
     ///
-    /// - In any interval of length t a key is admitted at most b + (t + d) u / P units: what was
-    ///   earned is handed out up to d late, and so may fall into a later interval.
+    /// # Consistency
+    ///
+    /// The cached time lags behind the system clock by up to `interval` plus the scheduling delay
+    /// of the thread. It never runs ahead. With a lag of at most d:
+    ///
+    /// - In any interval of length t, a key is admitted at most b + (t + d)·u/P units. Units may be
+    ///   handed out up to d after they were earned, and so may fall into a later interval.
     /// - A unit may be denied for d after it was earned, also after
     ///   [`retry_after`](crate::Decision::retry_after). The numbers of a decision are up to d old.
     ///
-    /// Clones share the time. The thread is that of [all limiters](crate::RateLimiter#threads), so
-    /// a refresh can also wait for a slice of a sweep, and for what the keys of a limiter do when
-    /// they are dropped. If it is late by more than 0.1 s and four intervals, about one check in 64
-    /// of each thread refreshes the time itself. So does a forked child, which then starts a thread
-    /// of its own; until that check, its time stands still.
+    /// # Caveats
+    ///
+    /// - **Delays.** The thread also [sweeps all limiters](crate::RateLimiter#threads). A refresh
+    ///   can wait for a slice of a sweep, and for the `Drop` of swept keys.
+    /// - **Late refreshes.** A refresh may be late by more than 0.1 s and by more than four
+    ///   intervals. About one check in 64 of each thread then refreshes the time itself.
+    /// - **Fork.** The time of a forked child stands still until such a check. That check starts a
+    ///   thread in the child.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the thread.
+    /// If the operating system refuses the thread, or the target has no threads.
     ///
     /// # Examples
     ///
@@ -112,21 +120,22 @@ impl Clock {
         Ok(Clock(Source::Coarse(Arc::new(coarse))))
     }
 
-    /// Returns a clock that reads `now`: the time since any fixed instant, at most 584 years.
+    /// Creates a clock from a function that returns the time since a fixed instant, at most 584
+    /// years.
     ///
-    /// A limiter calls `now` when it is built, and then on each thread that calls a method which
-    /// reads the time: mostly while it holds the lock of a shard. `now` must be quick, must not call
-    /// the limiter, and must be of one time base on all those threads. If it panics, the panic
-    /// propagates and no units are spent.
+    /// A limiter calls `now` when it is built, and in each method that reads the time, on the
+    /// calling thread. Most calls happen while the lock of a shard is held. So `now` must be quick,
+    /// must not call the limiter, and must use one time base on all threads. If it panics, the
+    /// panic propagates and no units are spent.
     ///
-    /// The maintenance thread never calls it. It sweeps as of the latest time that was read.
+    /// The maintenance thread never calls `now`. It sweeps at the latest time that was read.
     ///
-    /// Each check that finds a later time writes it to a word that all threads share, so that a
-    /// step back of any length is detected. For many threads, the default clock is faster.
+    /// To detect a step back of any length, each check that reads a later time writes it to a word
+    /// that all threads share. With many threads, the default clock is faster.
     ///
     /// # Examples
     ///
-    /// The time of a tokio runtime, which a test can pause and advance:
+    /// The clock of a tokio runtime, which a test can pause and advance:
     ///
     /// ```
     /// use std::time::Duration;
@@ -148,7 +157,7 @@ impl Clock {
         Clock(Source::Function(Arc::new(Box::new(now))))
     }
 
-    /// The ns since some instant.
+    /// Returns the ns since a fixed instant.
     #[inline]
     fn nanos(&self) -> u64 {
         match &self.0 {
@@ -157,7 +166,7 @@ impl Clock {
         }
     }
 
-    /// Out of line, so that a check on the system's clock is compiled as if there were no other.
+    /// Out of line, so that a check on the system clock compiles as if there were no other clock.
     #[inline(never)]
     fn other_nanos(&self) -> u64 {
         match &self.0 {
@@ -168,7 +177,7 @@ impl Clock {
         }
     }
 
-    /// Whether reading it calls the user's code.
+    /// Whether reading the clock calls user code.
     fn is_function(&self) -> bool {
         matches!(self.0, Source::Function(_))
     }
@@ -205,7 +214,7 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// In ns, at most 2^64 - 1: 584 years.
+/// Converts to ns, at most 2^64 - 1: 584 years.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

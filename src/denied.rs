@@ -1,63 +1,63 @@
-//! What a thread remembers of refusals, so that it can refuse again without touching what threads
-//! share. A flood of one key is what limiters are for, and then no thread waits for another's
-//! cache.
+//! Per-thread cache of denied keys. It lets a thread deny a key again without the table, so that no
+//! thread waits for another's cache lines in a flood of one key, which is what limiters are for.
 //!
 //! # Why it is exact
 //!
-//! **A bucket without a unit is frozen.** While the buckets of a key, taken together, lack a unit,
-//! no check changes them: one for 0 units changes nothing, any other is refused, and a sweep leaves
-//! them as they are not full. So their words, once seen, still stand at any later `now` at which
-//! the policy finds from them that a unit is lacking; and what it computes from them then is what
-//! it would compute from the table's. No time needs to be kept beside the words.
+//! **An exhausted bucket does not change.** While some bucket of a key holds less than a unit, no
+//! check changes the key's state: a check for 0 units changes nothing, any other is denied, and a
+//! sweep keeps the key, as it is not full. So a state seen once still stands at any later `now` at
+//! which the policy finds it exhausted. What the policy computes from it then is what it would
+//! compute from the table. No time has to be kept beside the state.
 //!
-//! **What else can change them raises the [epoch](DeniedCache::epoch)**, while it holds the key's
-//! shard exclusively: to forget the key. (So must whatever may ever give units back, or change the
-//! policy.) A memory holds as long as the epoch is the one that was read *before* the table was
-//! asked. Say a thread has read epoch e, then held the shard, and remembers what it saw there; and
-//! a forgetting of the same key raises the epoch from d to d + 1.
+//! **Whatever else changes a state raises the [epoch](DeniedCache::epoch)** while it holds the
+//! key's shard. Today that is forgetting a key. An entry is valid as long as the epoch is the one
+//! that was read *before* the table. Say that a thread reads epoch e, then locks the shard and
+//! caches what it sees there, and that a forgetting of the same key raises the epoch from d to d + 1.
 //!
-//! 1. If the thread held the shard first, it cannot have read the raised epoch: its reading
-//!    happened before its lock, that before the forgetting's, and that before the raise. So e <= d,
-//!    and the memory ends by the raise for everyone who knows of the forgetting: who has found the
-//!    key forgotten has held its shard after the forgetting, and who was told has it from somebody
-//!    who has, so the raise happened before, and they read d + 1 or more.
-//! 2. If the forgetting held the shard first, the thread saw what was left, and remembers no more
-//!    than that. (If it read e <= d all the same, the memory has ended before it began. No harm.)
+//! 1. If the thread locked the shard first, it cannot have read the raised epoch: its read happened
+//!    before its lock, that before the forgetting's lock, and that before the raise. So e <= d, and
+//!    the raise invalidates the entry for every thread that knows of the forgetting. Such a thread
+//!    has locked the shard after the forgetting, or was told by one that has. So the raise happened
+//!    before, and the thread reads d + 1 or more.
+//! 2. If the forgetting locked the shard first, the thread saw what the forgetting left, and caches
+//!    no more than that. (If it read e <= d nevertheless, the entry is invalid from the start.)
 //!
-//! Whoever does not know of a forgetting, and refuses by a memory, does so before it, as somebody
-//! would who had held the shard just before. For that the reading of the epoch, a word's, may be
-//! relaxed: the above rests on the order of the shard's lock and on the coherence of that word. It
-//! comes after the reading of the clock, so that the words stood at that `now`. (A processor may
-//! still turn the two readings of the machine's clock and of the epoch round, by some ns.)
+//! A thread that does not know of a forgetting, and denies from the cache, denies before it, as a
+//! thread would that had locked the shard just before. So the read of the epoch may be relaxed: the
+//! argument needs only the order of the shard's lock and the coherence of one word. The epoch is
+//! read after the clock, so that the state stood at that `now`. (A processor may swap the reads of
+//! the system clock and of the epoch. The difference is some ns.)
 //!
-//! Two things are as in the table, or next to it. Where the machine's clock goes back unnoticed, by
-//! less than the [`Timer`](crate::clock::Timer)'s lag, a denial stands, and its numbers may be as
-//! much too old. And the keys that hashbrown loses if a stored key's `Hash` panics
-//! ([`table`](crate::table), 5) may still be refused from memory until a unit of theirs is earned.
+//! # Caveats
 //!
-//! **Keys are compared whole.** A stranger does not pay for having the same hash.
+//! - If the system clock steps back unnoticed, by less than the
+//!   [`Timer`](crate::clock::Timer)'s tolerance, a cached denial stands, and its numbers may be old
+//!   by as much.
+//! - Keys that hashbrown loses ([`store`](crate::store), 5) may still be denied from the cache until
+//!   a unit is earned.
+//! - Keys are compared whole: a key is not denied because another has the same hash.
 //!
-//! The models are `src/tests/models/denied.rs`.
+//! The models are in `src/tests/models/denied.rs`.
 
 mod cache;
 
 use std::{borrow::Borrow, cell::RefCell, marker::PhantomData, ops::Deref};
 
 use self::cache::Cache;
+use crate::arith::state::KeyState;
 use crate::sync::{Arc, AtomicU64, Ordering, thread_local, unique};
 
-/// The longest key that is remembered, in bytes, as a copy is kept. What a key owns on the heap
-/// cannot be counted: a `str` is, and a `String` asked for as such is not.
+/// The longest key that is cached, in bytes by `size_of_val`. That counts the text of a `str`, and
+/// not what a `String` owns on the heap.
 const MAX_KEY_BYTES: usize = 128;
 
-/// How many limiters a thread has memories of, at the most. One that finds its place taken by
-/// another asks the table.
+/// For how many limiters a thread has caches. A limiter whose place is taken uses the table.
 const MAX_LIMITERS: usize = 64;
 
-/// The epoch of a limiter that is no more.
+/// The epoch of a limiter that was dropped.
 const DEAD: u64 = u64::MAX;
 
-/// The epoch of a limiter's memories, which every check reads: alone on its cache lines too.
+/// The epoch of a limiter. Every check reads it, so it is alone on its cache lines.
 #[repr(align(128))]
 struct Epoch(AtomicU64);
 
@@ -69,10 +69,10 @@ impl Deref for Epoch {
     }
 }
 
-/// What one limiter has to do with it: its name among all, and the epoch of its memories.
+/// The part of a limiter: its number, and the epoch of its entries.
 pub(crate) struct DeniedCache<K, const N: usize> {
     limiter: u64,
-    /// Apart from what is written more often, and shared with the memories, which may outlive it.
+    /// Shared with the threads' caches, which may outlive the limiter.
     epoch: Arc<Epoch>,
     key: PhantomData<fn(K)>,
 }
@@ -85,12 +85,12 @@ thread_local! {
     static CACHES: RefCell<ThreadCaches> = RefCell::new([const { None }; MAX_LIMITERS]);
 }
 
-/// A limiter's is at its number modulo `MAX_LIMITERS`. Numbers are handed out one after the other, so no
-/// two limiters meet before there have been so many.
+/// A limiter's place is its number modulo `MAX_LIMITERS`. Numbers are consecutive, so places are shared
+/// only once there have been more limiters than that.
 type ThreadCaches = [Option<Box<LimiterCache>>; MAX_LIMITERS];
 
-/// A thread's memory of one limiter. Written at each check, and so alone on its cache lines (which
-/// some processors fetch by twos): else threads might wait for each other over what is no one's.
+/// A thread's cache for one limiter. It is written at each check, so it is alone on its cache lines,
+/// which some processors fetch in pairs.
 #[repr(align(128))]
 struct LimiterCache {
     limiter: u64,
@@ -98,12 +98,12 @@ struct LimiterCache {
     cache: Cache,
 }
 
-/// What [`DeniedCache::lookup`] comes back with.
+/// The result of [`DeniedCache::lookup`].
 pub(crate) enum Lookup<R> {
-    /// What was made of the words.
+    /// What was made of the cached state.
     Hit(R),
-    /// No words to go by. If it is `should_insert`, those that the table has are to be remembered, should
-    /// they lack a unit.
+    /// Nothing usable is cached. The state that the table has should be inserted or not, if it is
+    /// exhausted.
     Miss { should_insert: bool },
 }
 
@@ -116,32 +116,32 @@ impl<K: 'static, const N: usize> DeniedCache<K, N> {
         }
     }
 
-    /// To be read before the table is asked.
+    /// Returns the epoch, which is to be read before the table.
     #[inline]
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Ends all memories. The caller holds the shard of the key that it changes.
+    /// Invalidates all entries. The caller holds the shard of the key that it changes.
     pub(crate) fn invalidate(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What `judge` makes of the words that this thread remembers of a key. He is to read the
-    /// clock, and to answer `None` if they lack no unit any more.
+    /// Looks `key` up in this thread's cache. `evaluate` reads the clock, and returns `None` if the
+    /// cached state is no longer exhausted.
     #[inline]
     pub(crate) fn lookup<Q, R>(
         &self,
         hash: u64,
         key: &Q,
-        judge: impl FnOnce(&[u64; N]) -> Option<R>,
+        evaluate: impl FnOnce(&KeyState<N>) -> Option<R>,
     ) -> Lookup<R>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let recalled = with_caches(|homes| {
-            let Some(cache) = self.cache(homes) else {
+        let found = with_caches(|caches| {
+            let Some(cache) = self.cache(caches) else {
                 return Lookup::Miss {
                     should_insert: true,
                 };
@@ -156,7 +156,7 @@ impl<K: 'static, const N: usize> DeniedCache<K, N> {
                 let should_insert = cache.should_insert_new();
                 return Lookup::Miss { should_insert };
             };
-            match judge(hit.words) {
+            match evaluate(hit.state) {
                 Some(evaluation) if self.epoch() == epoch => Lookup::Hit(evaluation),
                 Some(_) => Lookup::Miss {
                     should_insert: true,
@@ -169,13 +169,13 @@ impl<K: 'static, const N: usize> DeniedCache<K, N> {
                 }
             }
         });
-        recalled.unwrap_or(Lookup::Miss {
+        found.unwrap_or(Lookup::Miss {
             should_insert: false,
         })
     }
 
-    /// Remembers the words of a key that lack a unit, as seen after `epoch` was read.
-    pub(crate) fn insert<Q>(&self, hash: u64, key: &Q, words: [u64; N], epoch: u64)
+    /// Inserts the exhausted state of a key, which was seen after `epoch` was read.
+    pub(crate) fn insert<Q>(&self, hash: u64, key: &Q, state: KeyState<N>, epoch: u64)
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
@@ -183,30 +183,30 @@ impl<K: 'static, const N: usize> DeniedCache<K, N> {
         if size_of_val(key) > MAX_KEY_BYTES {
             return;
         }
-        with_caches(|homes| {
-            let is_free = |home: &LimiterCache| home.epoch.load(Ordering::Relaxed) == DEAD;
-            if homes[place(self.limiter)].as_deref().is_none_or(is_free) {
-                self.install(homes, epoch);
+        with_caches(|caches| {
+            let is_free = |cache: &LimiterCache| cache.epoch.load(Ordering::Relaxed) == DEAD;
+            if caches[place(self.limiter)].as_deref().is_none_or(is_free) {
+                self.install(caches, epoch);
             }
-            let Some(cache) = self.cache(homes) else {
+            let Some(cache) = self.cache(caches) else {
                 return;
             };
             if cache.epoch < epoch {
                 *cache = Cache::new::<K, N>(epoch);
             }
             if cache.epoch == epoch {
-                cache.store(hash, key, words);
+                cache.store(hash, key, state);
             }
         });
     }
 
-    /// Makes a memory for this limiter, and drops those of limiters that are gone.
+    /// Makes a cache for this limiter, and drops those of limiters that were dropped.
     #[cold]
-    fn install(&self, homes: &mut ThreadCaches, epoch: u64) {
-        for home in homes.iter_mut() {
-            home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);
+    fn install(&self, caches: &mut ThreadCaches, epoch: u64) {
+        for cache in caches.iter_mut() {
+            cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD);
         }
-        homes[place(self.limiter)] = Some(Box::new(LimiterCache {
+        caches[place(self.limiter)] = Some(Box::new(LimiterCache {
             limiter: self.limiter,
             epoch: Arc::clone(&self.epoch),
             cache: Cache::new::<K, N>(epoch),
@@ -214,34 +214,34 @@ impl<K: 'static, const N: usize> DeniedCache<K, N> {
     }
 
     #[inline]
-    fn cache<'a>(&self, homes: &'a mut ThreadCaches) -> Option<&'a mut Cache> {
-        let home = homes[place(self.limiter)].as_mut()?;
-        (home.limiter == self.limiter).then_some(&mut home.cache)
+    fn cache<'a>(&self, caches: &'a mut ThreadCaches) -> Option<&'a mut Cache> {
+        let cache = caches[place(self.limiter)].as_mut()?;
+        (cache.limiter == self.limiter).then_some(&mut cache.cache)
     }
 }
 
-/// With this thread's memories; unless it is ending, or a key's own code calls from in there.
+/// Visits this thread's caches. `None` if the thread is ending, or if a key's own code calls this.
 #[inline]
 fn with_caches<R>(visit: impl FnOnce(&mut ThreadCaches) -> R) -> Option<R> {
-    let visited = CACHES.try_with(|homes| Some(visit(&mut *homes.try_borrow_mut().ok()?)));
+    let visited = CACHES.try_with(|caches| Some(visit(&mut *caches.try_borrow_mut().ok()?)));
     visited.ok().flatten()
 }
 
-/// Where the memory of that limiter is, if there is one.
+/// Returns the place of a limiter's cache.
 #[expect(clippy::cast_possible_truncation, reason = "below MAX_LIMITERS")]
 #[inline]
 fn place(limiter: u64) -> usize {
     (limiter % MAX_LIMITERS as u64) as usize
 }
 
-/// Whoever drops a limiter drops its keys; but the copies of other threads only go when these make
-/// their next memory, of whatever limiter, or end.
+/// The thread that drops a limiter drops its keys. Other threads drop their copies when they next make a
+/// cache, for any limiter, or end.
 impl<K, const N: usize> Drop for DeniedCache<K, N> {
     fn drop(&mut self) {
         self.epoch.store(DEAD, Ordering::Relaxed);
-        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;
-        let own = with_caches(|homes| homes[place(self.limiter)].take_if(is_own));
-        // Only now are keys dropped, whose code may come here again.
+        let is_own = |cache: &mut Box<LimiterCache>| cache.limiter == self.limiter;
+        let own = with_caches(|caches| caches[place(self.limiter)].take_if(is_own));
+        // Keys are dropped only now, as their code may come here again.
         drop(own);
     }
 }

@@ -1,32 +1,32 @@
-//! The one error: a quota that cannot be.
+//! The error of quotas and policies.
 
 use std::{error, fmt, time::Duration};
 
 use crate::arith::scale::{MAX_NANOS_PER_UNIT, MAX_PER_SECOND, RangeError};
 use crate::pad::pad;
 
-/// A quota, or the text of one, that cannot be represented.
+/// A quota or a policy that is invalid, or the text of one.
 ///
-/// The message names the value that was found and the bound or the form that was expected. Of a
-/// text it names the position too. Positions count characters (`char`s) from 1, not bytes.
+/// The message names the value that was found, and the bound or the form that was expected. For text
+/// it also names the position, in characters (`char`s, not bytes) from 1.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tollgate::Quota;
 ///
-/// let refused = Quota::new(0, Duration::from_secs(1), 10).unwrap_err();
-/// assert_eq!(refused.to_string(), "a quota of 0 units never earns one; expected at least 1");
+/// let error = Quota::new(0, Duration::from_secs(1), 10).unwrap_err();
+/// assert_eq!(error.to_string(), "a quota of 0 units never earns one; expected at least 1");
 ///
-/// let refused = "5/µs; 5".parse::<Quota>().unwrap_err();
-/// assert!(refused.to_string().starts_with("found \";\" at character 5, expected"));
+/// let error = "5/µs; 5".parse::<Quota>().unwrap_err();
+/// assert!(error.to_string().starts_with("found \";\" at character 5, expected"));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct InvalidQuota(Kind);
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
-    RangeError {
-        unfit: RangeError,
+    Range {
+        error: RangeError,
         units: u64,
         period: Duration,
         burst: u64,
@@ -40,15 +40,16 @@ pub(crate) enum Kind {
         at: usize,
         expected: &'static str,
     },
-    /// A well-formed `text` at character `at` whose numbers were refused.
+    /// A well-formed `text` at character `at` whose numbers are out of range.
     Quoted {
         text: String,
         at: usize,
-        refused: Box<InvalidQuota>,
+        error: Box<InvalidQuota>,
     },
+    /// Of a policy that has room for `most` quotas.
     Count {
         found: usize,
-        expected: usize,
+        most: usize,
     },
 }
 
@@ -74,12 +75,12 @@ impl fmt::Display for InvalidQuota {
 impl InvalidQuota {
     fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         match &self.0 {
-            Kind::RangeError {
-                unfit,
+            Kind::Range {
+                error,
                 units,
                 period,
                 burst,
-            } => match unfit {
+            } => match error {
                 RangeError::NoUnits => out.write_str(NO_UNITS),
                 RangeError::NoPeriod => out.write_str(NO_PERIOD),
                 RangeError::NoBurst => out.write_str(NO_BURST),
@@ -91,7 +92,7 @@ impl InvalidQuota {
                 RangeError::TooSlow => write!(
                     out,
                     "{units} units per {period:?} is too slow; \
-                     expected one unit in {:?} (484 years) at the slowest",
+                     expected at least one unit in {:?} (484 years)",
                     Duration::from_nanos(MAX_NANOS_PER_UNIT)
                 ),
                 RangeError::BurstTooLarge { most } => write!(
@@ -112,14 +113,17 @@ impl InvalidQuota {
             } => {
                 write!(out, "found {found} at character {at}, expected {expected}")
             }
-            Kind::Quoted { text, at, refused } => {
-                write!(out, "{refused} (in {text:?} at character {at})")
+            Kind::Quoted { text, at, error } => {
+                write!(out, "{error} (in {text:?} at character {at})")
             }
-            Kind::Count { found, expected } => write!(
-                out,
-                "found {found} {} in the policy, expected exactly {expected}",
-                if *found == 1 { "quota" } else { "quotas" }
-            ),
+            Kind::Count { found, most } => {
+                let quotas = if *found == 1 { "quota" } else { "quotas" };
+                write!(out, "found {found} {quotas} in the policy, expected 1")?;
+                match most {
+                    1 => Ok(()),
+                    _ => write!(out, " to {most}"),
+                }
+            }
         }
     }
 }

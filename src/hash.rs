@@ -2,20 +2,19 @@
 //!
 //! # Which variant, and why
 //!
-//! The table takes three parts of one hash: the highest 7 bits are a key's tag, the bits below
-//! them choose its shard, and the lowest bits choose its place in the shard. The per-thread cache of
-//! denied keys takes its set from bit 32 on.
+//! The table uses three parts of one hash. The highest 7 bits are the tag of a key. The bits below
+//! them choose its shard. The lowest bits choose its slot in the shard. The per-thread cache of
+//! denied keys chooses its set by the bits from 32 up.
 //!
-//! `foldhash::fast` multiplies an integer key by a secret and folds the product:
-//! `low ^ high` of `(key ^ a) * b`. One product is linear in the key. For keys `i << k` the places
-//! and the shards are therefore close to the multiples of *one* number, a window of the bits of
-//! `b`. If that window is near a fraction with a small denominator, as for one seed in some
-//! hundreds, the multiples coincide: the keys share a few places, or a few shards. No choice of `b`
-//! avoids this for every `k`.
+//! `foldhash::fast` multiplies an integer key by a secret and folds the product: `low ^ high` of
+//! `(key ^ a) * b`. One product is linear in the key. So the slots and the shards of keys `i << k`
+//! are close to the multiples of *one* number, a window of the bits of `b`. For one seed in some
+//! hundreds, that window is close to a fraction with a small denominator. The multiples then
+//! coincide, and the keys share a few slots or shards. No choice of `b` avoids this for every `k`.
 //!
 //! `foldhash::quality` folds a second product: `fold(hash * constant)`. Each bit of the result
 //! depends on all 64 bits of the first fold, and the fold between the two products is not linear.
-//! Structured keys then spread as under a random function: `tests` compares the two over many
+//! Structured keys then spread as under a random function. `tests` compares both variants over many
 //! seeds.
 
 use std::{
@@ -28,22 +27,22 @@ use foldhash::{SharedSeed, quality};
 /// The default hash builder of a [`RateLimiter`](crate::RateLimiter): fast, and seeded at random
 /// for each limiter.
 ///
-/// Clients choose keys. With a hasher whose seed is fixed, a client can send keys that all collide,
-/// and every check becomes a scan. This hasher takes its seeds from the operating system, so a
-/// client that cannot observe them has to guess. Keys with a structure spread as under a random
-/// function: sequences, multiples, addresses, numbers with leading zeros.
+/// Keys are untrusted. If the seed were fixed, a client could send keys that all collide, and every
+/// check would become a scan. This hasher takes its seeds from the operating system, so a client
+/// that cannot observe them has to guess. Keys with a structure spread as under a random function:
+/// sequences, multiples, addresses, numbers with leading zeros.
 ///
 /// # Caveats
 ///
-/// It is not a cryptographic hash. A client that can measure single lookups may learn about the
-/// seeds. Against such clients, give the builder a
+/// It is not a cryptographic hash. A client that can time single lookups may learn about the seeds.
+/// Against such clients, give the builder a
 /// [`std::hash::RandomState`](std::collections::hash_map::RandomState).
 #[derive(Clone)]
 pub struct RandomState(quality::SeedableRandomState);
 
 impl Default for RandomState {
-    /// foldhash would seed itself from addresses and the time. This takes the randomness of the
-    /// operating system, by way of the standard library.
+    /// Seeds from the randomness of the operating system, through the standard library. foldhash
+    /// itself would seed from addresses and the time.
     fn default() -> RandomState {
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
         let random = || hash::RandomState::new().hash_one(0);
@@ -53,7 +52,7 @@ impl Default for RandomState {
 }
 
 impl RandomState {
-    /// The limiter's own seed, and the one that all limiters of the process share.
+    /// Takes the limiter's own seed, and the seed that all limiters of the process share.
     fn with_seeds(own: u64, shared: &'static SharedSeed) -> RandomState {
         RandomState(quality::SeedableRandomState::with_seed(own, shared))
     }
@@ -69,7 +68,7 @@ impl BuildHasher for RandomState {
 }
 
 impl std::fmt::Debug for RandomState {
-    /// Without the seed.
+    /// Writes no seed.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RandomState").finish_non_exhaustive()
     }
@@ -79,7 +78,7 @@ impl std::fmt::Debug for RandomState {
 #[derive(Clone)]
 pub struct SeededHasher(quality::FoldHasher<'static>);
 
-/// Passes each width on as it is: the fast path of the hasher is in its integers.
+/// Forwards each integer width as it is, since the fast path of the hasher is for integers.
 macro_rules! pass_on {
     ($($write:ident: $integer:ty),*) => {
         $(#[inline]
@@ -108,7 +107,7 @@ impl Hasher for SeededHasher {
 }
 
 impl std::fmt::Debug for SeededHasher {
-    /// Without its state, which the seed is in.
+    /// Writes no state, since it contains the seed.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SeededHasher").finish_non_exhaustive()
     }

@@ -12,45 +12,108 @@
 //!
 //! # Limits
 //!
-//! State is in memory, in one process: two processes limit each on their own, and a restart forgets
-//! every key. Memory grows with the keys in debt, without a bound. One thread sweeps all limiters of
-//! the process ([more](RateLimiter#threads)), unless they are
-//! [swept by hand](Builder::manual_sweep). A limiter answers at once and does not queue.
+//! - State is in memory, in one process. Two processes limit each on their own, and a restart forgets
+//!   every key.
+//! - Memory grows with the keys in debt, without a bound.
+//! - One thread sweeps all limiters of the process ([more](RateLimiter#threads)), unless the program
+//!   [sweeps](Builder::manual_sweep).
+//! - A check decides at once. It does not queue or wait.
 //!
 //! # Guarantees
 //!
-//! A [`Quota`] of u units per period P with a burst of b gives each key a bucket that holds between
-//! 0 and b units, starts full and refills continuously at u / P. [`check_n`](RateLimiter::check_n)
-//! is allowed if and only if the bucket holds n units, and then spends them. Of a [`Policy`] of
-//! several quotas, every bucket must hold them, and each is spent from or none.
+//! A [`Quota`] of u units per period P with a burst of b gives each key a bucket. The bucket holds
+//! between 0 and b units, starts full and refills continuously at u / P.
+//! [`check_n`](RateLimiter::check_n) is allowed if and only if the bucket holds n units, and then
+//! spends them. Under a [`Policy`] of several quotas every bucket must hold them, and either all are
+//! spent from or none.
 //!
-//! - In any stretch of time t a key is admitted at most b + t u / P units, whatever threads and
-//!   sweeps do, and whether the clock stands still or steps back ([caveats](Clock#caveats)). Where
-//!   a unit does not take a whole number of ns, that is of a stretch of t + 1 ns.
-//! - Where a unit takes a whole number of ns (100 a minute, 60 an hour), each decision is exactly
-//!   the rational model's. Where it does not (7 a minute), each is the model's less than 1 ns
-//!   away, and that does not add up, over an uptime of 100 years.
+//! - In any interval of length t, a key is admitted at most b + t·u/P units. Threads, sweeps and
+//!   clocks that stand still or step back ([caveats](Clock#caveats)) do not change that.
+//! - If a unit takes a whole number of ns (100 a minute, 60 an hour), every decision is exactly the
+//!   rational model's. Otherwise (7 a minute) it is the model's at a time less than 1 ns away, and
+//!   the interval above is t + 1 ns. The error does not accumulate over an uptime of 100 years.
 //! - [`retry_after`](Decision::retry_after), [`remaining`](Decision::remaining) and
-//!   [`reset_after`](Decision::reset_after) are exact: denied 1 ns before, allowed at it.
-//! - On a [coarse clock](Clock::coarse) all this is so of a time that lags behind.
-//! - A denial spends nothing. Forgetting a key changes no decision. Nothing panics once a limiter
-//!   is built, but what the key's own `Hash`, `Eq`, `ToOwned` and `Drop` do.
+//!   [`reset_after`](Decision::reset_after) are exact: the request is denied 1 ns before, and allowed
+//!   then.
+//! - A denial spends nothing. Forgetting a key whose buckets are full changes no decision.
+//! - Nothing panics once a limiter is built, except the key's own `Hash`, `Eq`, `ToOwned` and `Drop`.
+//!
+//! On a [coarse clock](Clock::coarse) all this holds at a time that lags.
+//!
+//! # Keys
+//!
+//! | the key you have | the type to choose | the call |
+//! |---|---|---|
+//! | `id: u64`, or another number | `RateLimiter<u64>` | `check(&id)` |
+//! | `name: &str` or `String` | `RateLimiter<String>` | `check(name)`, `check(name.as_str())` |
+//! | `name: &'static str` | `RateLimiter<&'static str>` | `check(&name)` |
+//! | `bytes: &[u8]` | `RateLimiter<Vec<u8>>` | `check(bytes)` |
+//! | `address: IpAddr` | `RateLimiter<IpAddr>` | `check(&address)` |
+//! | `(address, id)`, both `Copy` | `RateLimiter<(IpAddr, u64)>` | `check(&(address, id))` |
+//! | `(address, name)`, one borrowed | `RateLimiter<(IpAddr, String)>` | `check(&(address, name) as &dyn Pair)` |
+//!
+//! A check with a borrowed form allocates only when the key is stored or cached. For a pair with a
+//! borrowed part, a trait makes the owned and the borrowed pair look alike:
+//!
+//! ```
+//! use std::{borrow::Borrow, hash::{Hash, Hasher}, net::IpAddr};
+//! use tollgate::{ManualClock, Quota, RateLimiter};
+//!
+//! trait Pair {
+//!     fn parts(&self) -> (IpAddr, &str);
+//! }
+//!
+//! impl Pair for (IpAddr, String) {
+//!     fn parts(&self) -> (IpAddr, &str) { (self.0, &self.1) }
+//! }
+//!
+//! impl Pair for (IpAddr, &str) {
+//!     fn parts(&self) -> (IpAddr, &str) { (self.0, self.1) }
+//! }
+//!
+//! impl<'a> Borrow<dyn Pair + 'a> for (IpAddr, String) {
+//!     fn borrow(&self) -> &(dyn Pair + 'a) { self }
+//! }
+//!
+//! // As `(IpAddr, String)` does it.
+//! impl Hash for dyn Pair + '_ {
+//!     fn hash<H: Hasher>(&self, state: &mut H) { self.parts().hash(state) }
+//! }
+//!
+//! impl PartialEq for dyn Pair + '_ {
+//!     fn eq(&self, other: &Self) -> bool { self.parts() == other.parts() }
+//! }
+//!
+//! impl Eq for dyn Pair + '_ {}
+//!
+//! impl ToOwned for dyn Pair + '_ {
+//!     type Owned = (IpAddr, String);
+//!     fn to_owned(&self) -> (IpAddr, String) { (self.parts().0, self.parts().1.to_owned()) }
+//! }
+//!
+//! let logins: RateLimiter<(IpAddr, String)> =
+//!     RateLimiter::builder(Quota::per_minute(5).burst(1)).clock(ManualClock::new()).build();
+//! let address = IpAddr::from([203, 0, 113, 7]);
+//! assert!(logins.allow(&(address, "alice") as &dyn Pair));
+//! assert!(!logins.allow(&(address, "alice") as &dyn Pair));
+//! assert!(logins.allow(&(address, "bob") as &dyn Pair));
+//! ```
 //!
 //! # How it decides
 //!
-//! A bucket is one `u64`: the point, on an axis of earned units, up to which units are spent. Time
-//! is turned into that axis by one multiplication with 128 fractional bits, which is the only place
-//! where anything is rounded; all the rest is whole numbers, compared. Of token buckets kept as one
-//! point in time this is the form that the ATM Forum's generic cell rate algorithm gave (Traffic
-//! Management Specification 4.0, 1996), with the axis in earned units in place of time, so that
-//! the time of a unit need not be rounded.
+//! A bucket is one `u64`: the point, on an axis of earned units, up to which units are spent. One
+//! multiplication with 128 fractional bits turns time into that axis. Nothing else is rounded: all
+//! the rest is whole numbers, added and compared.
+//!
+//! This is the generic cell rate algorithm (GCRA; ATM Forum, Traffic Management Specification 4.0,
+//! 1996), with the theoretical arrival time (TAT) kept in earned units instead of time. So the time
+//! of a unit need not be rounded.
 //!
 //! # Testing code that limits
 //!
-//! A [`ManualClock`] moves time by hand:
+//! A test moves a [`ManualClock`]:
 //!
 //! ```
-//! use std::time::Duration;
 //! use tollgate::{ManualClock, Quota, RateLimiter};
 //!
 //! let clock = ManualClock::new();
@@ -65,15 +128,16 @@
 //!
 //! - `serde`: [`Quota`] and [`Policy`] read and write their text forms.
 //! - `tower`: [`tower::RateLimitLayer`] limits HTTP requests.
-//! - `tracing`: the layer tells `tracing` of refusals; implies `tower`.
+//! - `tracing`: the layer sends rejections to `tracing`; implies `tower`.
 //!
-//! None opens a socket or starts an async runtime.
+//! No feature opens a socket or starts an async runtime. Without features a decision still has its
+//! [response fields](Decision::response_fields), for servers that do not use `tower`.
 
 #![warn(missing_docs, unreachable_pub)]
-// Floats have no place in time or units; a lossy cast is how a limiter starts to drift; and what
+// Floats have no place in time or units. A lossy cast is how a limiter starts to drift. And code that
 // callers trust with their availability does not panic.
 #![cfg_attr(
-    not(any(test, tollgate_loom)),
+    not(test),
     warn(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
@@ -90,6 +154,7 @@ mod decision;
 mod denied;
 mod error;
 mod hash;
+pub mod limit;
 mod limiter;
 mod maintenance;
 mod pad;
@@ -98,7 +163,6 @@ mod quota;
 #[cfg(feature = "serde")]
 mod serde;
 mod store;
-mod sweep;
 mod sync;
 #[cfg(all(test, tollgate_loom))]
 mod tests;
@@ -107,14 +171,14 @@ mod tests;
 pub mod tower;
 
 pub use clock::{Clock, ManualClock};
-pub use decision::{Decision, QuotaDecision};
+pub use decision::{Decision, DecisionRef, DecisionSource, QuotaDecision};
 pub use error::InvalidQuota;
 pub use hash::{RandomState, SeededHasher};
 pub use limiter::{Builder, RateLimiter};
-pub use policy::Policy;
+pub use policy::{IntoPolicy, Policy};
 pub use quota::Quota;
 
-/// The examples of README are run with those here.
+/// Runs the examples of README.
 #[cfg(all(doctest, feature = "tower"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

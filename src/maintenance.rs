@@ -1,18 +1,19 @@
-//! The maintenance thread: one for each process, which does what is due later.
+//! The maintenance thread: one for each process, which runs jobs when they are due.
 //!
-//! Limiters have it sweep, coarse clocks have it read the time, and an [`Alarm`] has it wake a
-//! task. It takes the job that is due first, runs it without a lock, and sleeps until the next is
-//! due. A job that would take long is cut in slices: it asks to be run again
-//! [at once](Next::Again), behind whatever is due by then, so no deadline waits for more than a
-//! slice.
+//! It sweeps limiters, refreshes coarse clocks and wakes the tasks of an [`Alarm`]. It takes the
+//! job that is due first, runs it without a lock, and sleeps until the next one is due.
 //!
-//! - The first job starts the thread, and the thread ends when it has no job left. It is never
-//!   joined. A job that is removed while it runs is run once more, and cleans up in slices.
-//! - Jobs run user code (`Drop` and `Hash` of keys, wakers). A panic in a job costs that run and
-//!   nothing else; the payload is dropped, and may panic again.
-//! - A forked child has no such thread. Its first job starts one; jobs that the parent registered
-//!   are not run in the child, and dropping their [`Registration`] there removes them if no other
+//! - **Slices.** A long job returns [`Next::Again`] after a slice. It runs again after all jobs
+//!   that are due by then, so no deadline waits for more than a slice.
+//! - **Lifetime.** The first job starts the thread. The thread ends when it has no job left, and is
+//!   never joined. A job that is removed while it runs is run again, and cleans up in slices.
+//! - **User code.** Jobs run `Drop` and `Hash` of keys, and wakers. A panic ends that run of the
+//!   job and nothing else. The payload is dropped, which may panic again.
+//! - **Fork.** A forked child has no such thread, and its first job starts one. Jobs of the parent
+//!   do not run in the child. Dropping their [`Registration`] there removes them, if no other
 //!   thread held the lock at the instant of the fork.
+//!
+//! `docs/architecture.md` has the reasons, under "One maintenance thread for each process".
 
 use std::{
     any::Any,
@@ -23,28 +24,28 @@ use std::{
     time::Duration,
 };
 
-use crate::sync::{Arc, Mutex, Shared, Sleeper, is_same, per_process, spawn};
+use crate::sync::{Arc, Mutex, Shared, Sleeper, is_same, per_process, require_threads, spawn};
 
-/// What a job wants after a run.
+/// When a job is run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// To be run again as soon as everything that is due by now has been run.
+    /// After all jobs that are due by now.
     Again,
-    /// To be run again after this time.
+    /// After this time.
     In(Duration),
-    /// Never to be run again.
-    #[allow(dead_code, reason = "the layer for HTTP alone has such jobs")]
+    /// Never.
+    #[allow(dead_code, reason = "only the HTTP layer has such jobs")]
     Done,
 }
 
-/// When a job that panicked is run again.
+/// The time after which a job that panicked is run again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
-/// The argument says whether the job [has been removed](Registration). If so, it cleans up, returns
-/// [`Next::Again`] while there is more, and is dropped at any other answer.
+/// The argument says whether the job [was removed](Registration). A removed job cleans up. It
+/// returns [`Next::Again`] while there is more to do, and is dropped when it returns anything else.
 type Job = Box<dyn FnMut(bool) -> Next + Send>;
 
-/// What is to be done, and by when.
+/// The jobs of a process, and the thread that waits for them.
 struct Queue {
     state: Mutex<State>,
     sleeper: Sleeper,
@@ -52,10 +53,11 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// The jobs by the time at which they are due and their number, but for the one that runs:
-    /// those that are registered, and those that clean up.
+    /// All jobs except the running one, by the time at which they are due and their number. Removed
+    /// jobs that still clean up are among them.
     waiting: BTreeMap<(Duration, u64), Job>,
-    /// The time at which each registered job is due, or `None` while it runs.
+    /// The time at which each registered job is due, or `None` while it runs. Removed jobs are not
+    /// here.
     due: BTreeMap<u64, Option<Duration>>,
     /// The number of the next job.
     next: u64,
@@ -71,8 +73,10 @@ per_process! {
     }
 }
 
-/// Keeps a job registered. Dropping it removes the job: at once, or if it runs, when it has cleaned
-/// up. A run under way is not waited for.
+/// Keeps a job registered. Dropping it removes the job.
+///
+/// A waiting job is dropped at once, on this thread. A running job is run again to clean up. The
+/// drop does not wait for it.
 #[must_use = "dropping it removes the job"]
 pub(crate) struct Registration {
     queue: Shared<Queue>,
@@ -80,15 +84,16 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Has `job` run after `delay` for the first time.
+    /// Registers `job`, which runs for the first time after `delay`.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the thread.
+    /// If the operating system refuses the thread, or the target has no threads.
     pub(crate) fn new(
         delay: Duration,
         job: impl FnMut(bool) -> Next + Send + 'static,
     ) -> io::Result<Registration> {
+        require_threads()?;
         let (queue, of_thread) = (queue(), queue());
         let mut state = queue.state.lock();
         if !state.has_thread {
@@ -108,7 +113,7 @@ impl Registration {
         Ok(Registration { queue, job: number })
     }
 
-    /// Whether it was registered by this process: not by one that this was forked from.
+    /// Whether this process registered the job, and not one that it was forked from.
     pub(crate) fn is_of_this_process(&self) -> bool {
         is_same(&self.queue, &queue())
     }
@@ -128,11 +133,12 @@ impl Drop for Registration {
         let due = state.due.remove(&self.job).flatten();
         let job = due.and_then(|due| state.waiting.remove(&(due, self.job)));
         if state.due.is_empty() && !is_inherited {
-            // The thread has nothing left to do.
+            // The thread has no job left, and ends.
             self.queue.sleeper.wake();
         }
         drop(state);
-        // Not under the lock: it may hold the last handle of what runs user code when dropped.
+        // Not under the lock: the job may hold the last handle of a value whose `Drop` is user
+        // code.
         drop(job);
     }
 }
@@ -145,11 +151,11 @@ impl State {
 }
 
 impl Queue {
-    /// The maintenance thread.
+    /// Runs jobs until none is left: the body of the maintenance thread.
     fn run(&self) {
         let mut state = self.state.lock();
         loop {
-            // Only the job that runs is not waiting, and none runs now.
+            // Every job waits, except a running one. None runs now.
             let Some(due) = state.first_due() else {
                 state.has_thread = false;
                 return;
@@ -174,7 +180,7 @@ impl Queue {
             let due = match (next, state.due.get_mut(&number)) {
                 (Next::Again, Some(due)) => *due.insert(now),
                 (Next::In(delay), Some(due)) => *due.insert(now.saturating_add(delay)),
-                // It was removed while it ran, and now cleans up; or it has more to clean up.
+                // The job was removed while it ran, and now cleans up. Or it has more to clean up.
                 (Next::Again | Next::In(_), None) if !was_removed || next == Next::Again => now,
                 _ => {
                     state.due.remove(&number);
@@ -189,23 +195,23 @@ impl Queue {
     }
 }
 
-/// Wakes a task once, when its time has come. Dropping it cancels that.
-#[allow(dead_code, reason = "the layer for HTTP alone has tasks to wake")]
+/// Wakes a task once, at a due time. Dropping it cancels the wake.
+#[allow(dead_code, reason = "only the HTTP layer has tasks to wake")]
 #[must_use = "dropping it cancels the wake"]
 pub(crate) struct Alarm {
     due: Duration,
-    /// The task to wake, until it is woken.
+    /// The waker, until it is called.
     waker: Arc<Mutex<Option<Waker>>>,
     registration: Registration,
 }
 
-#[allow(dead_code, reason = "the layer for HTTP alone has tasks to wake")]
+#[allow(dead_code, reason = "only the HTTP layer has tasks to wake")]
 impl Alarm {
-    /// Wakes `waker` once `delay` of real time has passed.
+    /// Calls `waker` once `delay` of real time has passed.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the maintenance thread.
+    /// If the operating system refuses the maintenance thread, or the target has no threads.
     pub(crate) fn after(delay: Duration, waker: &Waker) -> io::Result<Alarm> {
         let due = queue().sleeper.now().saturating_add(delay);
         let waker = Arc::new(Mutex::new(Some(waker.clone())));
@@ -214,7 +220,7 @@ impl Alarm {
             if was_removed {
                 return Next::Done;
             }
-            // Woken without the lock: a waker runs code of the user's runtime.
+            // Not under the lock: a waker runs code of the user's runtime.
             let waker = shared.lock().take();
             if let Some(waker) = waker {
                 waker.wake();
@@ -228,13 +234,15 @@ impl Alarm {
         })
     }
 
-    /// Whether the time has come. The clock decides, and the wake is a hint.
+    /// Whether the due time has come. The clock decides; the wake is only a hint.
     pub(crate) fn is_due(&self) -> bool {
         self.registration.queue.sleeper.now() >= self.due
     }
 
-    /// Replaces the waker, unless it would wake the same task. To be called before
-    /// [`is_due`](Alarm::is_due), or a wake between the two goes to the former task.
+    /// Replaces the waker, unless it would wake the same task.
+    ///
+    /// Call this before [`is_due`](Alarm::is_due). Otherwise a wake between the two calls goes to
+    /// the former task.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         let is_same = |current: &Waker| current.will_wake(waker);
         if self.waker.lock().as_ref().is_some_and(is_same) {
@@ -247,12 +255,12 @@ impl Alarm {
     }
 }
 
-/// Runs user code. If it panics, that has been reported, and the payload is dropped.
+/// Runs user code. If it panics, the panic hook has reported it, and the payload is dropped.
 fn catch<R>(run: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(run)).map_err(discard).ok()
 }
 
-/// Drops the payload of a panic, whose own `Drop` may panic. The payload of that is leaked.
+/// Drops the payload of a panic. If its `Drop` panics, the payload of that panic is leaked.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
         mem::forget(again);

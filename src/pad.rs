@@ -1,8 +1,8 @@
-//! Width, alignment, fill and precision for what `Display` writes in several pieces.
+//! Applies width, alignment, fill and precision to a `Display` that writes several pieces.
 
 use std::fmt::{self, Formatter, Write};
 
-/// Writes as [`Formatter::pad`] does. It allocates only if the format has a width or a precision.
+/// Writes like [`Formatter::pad`]. Allocates only if the format has a width or a precision.
 pub(crate) fn pad(
     f: &mut Formatter<'_>,
     write: impl Fn(&mut dyn Write) -> fmt::Result,

@@ -1,4 +1,4 @@
-//! Several quotas as one decision.
+//! One to several quotas, as a value.
 
 use std::{
     fmt,
@@ -7,16 +7,17 @@ use std::{
     time::Duration,
 };
 
-use crate::arith::bucket::{Bucket, Reading};
-use crate::decision::Decision;
+use crate::arith::bucket::Bucket;
+use crate::arith::evaluate::{Buckets, Evaluation};
+use crate::decision::{Decision, DecisionSource};
 use crate::error::{InvalidQuota, Kind};
 use crate::pad::pad;
 use crate::quota::{Quota, parse_list};
 
-/// One to several quotas that a key must meet together.
+/// One to `N` quotas that apply to a key as one decision.
 ///
-/// A check spends from every quota or from none. Each quota binds on its own, and the order in
-/// which they are given makes no difference to any decision.
+/// A check spends from every quota or from none. Each quota binds on its own, and their order makes
+/// no difference to any decision.
 ///
 /// ```
 /// use tollgate::{Policy, Quota};
@@ -26,14 +27,38 @@ use crate::quota::{Quota, parse_list};
 /// assert_eq!(turns.to_string(), "10/minute; 60/hour");
 /// ```
 ///
-/// The text form is that of [`Quota`], with `;` between the quotas. It must hold exactly `N`:
+/// # How many
+///
+/// `N` is the most quotas that the policy has room for, at least 1. A key takes 8 bytes for each, so
+/// `N` should be no larger than needed. How many there are may be known only at run time:
 ///
 /// ```
-/// let one = "10/minute; 60/hour".parse::<tollgate::Policy<1>>().unwrap_err();
-/// assert_eq!(one.to_string(), "found 2 quotas in the policy, expected exactly 1");
+/// use tollgate::{Policy, Quota, RateLimiter};
+///
+/// let from_text: Policy<3> = "10/minute; 60/hour".parse()?;
+/// let from_list = Policy::<3>::try_from(vec![Quota::per_minute(10), Quota::per_hour(60)])?;
+/// assert_eq!(from_text, from_list);
+/// assert_eq!(from_list.quotas(), [Quota::per_minute(10), Quota::per_hour(60)]);
+///
+/// let limiter: RateLimiter<String, 3> = RateLimiter::new(from_list);
+/// assert_eq!(limiter.check("alice").quotas().len(), 2);
+/// # Ok::<(), tollgate::InvalidQuota>(())
 /// ```
 ///
-/// A policy of no quotas does not compile:
+/// # Text
+///
+/// The text form is that of [`Quota`], with `;` between the quotas:
+///
+/// ```
+/// use tollgate::{Policy, Quota};
+///
+/// let error = "10/minute; 60/hour".parse::<Policy<1>>().unwrap_err();
+/// assert_eq!(error.to_string(), "found 2 quotas in the policy, expected 1");
+/// let error = Policy::<2>::try_from([Quota::per_minute(10); 0].as_slice()).unwrap_err();
+/// assert_eq!(error.to_string(), "found 0 quotas in the policy, expected 1 to 2");
+/// ```
+///
+/// An array without quotas does not compile:
 ///
 /// ```compile_fail
 /// let nothing = tollgate::Policy::from([] as [tollgate::Quota; 0]);
@@ -44,131 +69,58 @@ use crate::quota::{Quota, parse_list};
 /// ```
 #[derive(Clone, Copy)]
 pub struct Policy<const N: usize = 1> {
+    /// Those from `count` on repeat the first quota, and mean nothing.
     quotas: [Quota; N],
-    buckets: [Bucket; N],
+    /// From 1 to `N`.
+    count: u32,
+    /// Those from `count` on are absent.
+    buckets: Buckets<N>,
 }
 
 impl<const N: usize> Policy<N> {
-    /// The quotas, in the order in which they were given.
+    /// Returns the quotas, in the order in which they were given.
     #[must_use]
-    pub const fn quotas(&self) -> &[Quota; N] {
-        &self.quotas
+    #[inline]
+    pub const fn quotas(&self) -> &[Quota] {
+        self.quotas.split_at(self.count as usize).0
     }
 
-    /// The longest time that an empty bucket takes to fill: a key that has been idle for so long
-    /// is as if it had never been seen.
+    /// Returns the longest time in which an empty bucket fills. A key that has been idle for this
+    /// long is as if it had never been seen.
     #[must_use]
     pub fn fill_time(&self) -> Duration {
-        let fill_time = |bucket: &Bucket| bucket.reading(0, 0, 0).fill_time();
-        let longest = self.buckets.iter().map(fill_time).max();
+        let fill_time = |quota: &Quota| quota.bucket().fill_time();
+        let longest = self.quotas().iter().map(fill_time).max();
         longest.unwrap_or_default()
     }
 
-    /// Asks for `n` units of the buckets that `words` are, at `now`, and spends them from all if
-    /// all hold as many. A denial leaves every word as it was.
+    /// Returns the buckets that every key has.
     #[inline]
-    pub(crate) fn spend(&self, words: &mut [u64; N], now: u64, n: u64) -> Evaluation<N> {
-        let earned = self.earned(now);
-        let spent = self.try_spend(words, &earned, n);
-        if let Some(spent) = spent {
-            *words = spent;
-        }
-        Evaluation {
-            words: *words,
-            earned,
-            now,
-            is_allowed: spent.is_some(),
-        }
+    pub(crate) const fn buckets(&self) -> &Buckets<N> {
+        &self.buckets
     }
 
-    /// What [`spend`](Policy::spend) would find, with the buckets as they stand.
+    /// Returns the decision that follows from the evaluation of a request for `n` units.
     #[inline]
-    pub(crate) fn peek(&self, words: &[u64; N], now: u64, n: u64) -> Evaluation<N> {
-        let earned = self.earned(now);
-        Evaluation {
-            words: *words,
-            earned,
-            now,
-            is_allowed: self.try_spend(words, &earned, n).is_some(),
-        }
-    }
-
-    /// All that is to be said of it, when `n` units were asked for.
-    #[inline]
-    pub(crate) fn decision(&self, evaluation: &Evaluation<N>, n: u64) -> Decision<N> {
-        Decision::new(self.readings(evaluation), n, evaluation.is_allowed)
-    }
-
-    /// Whether some bucket lacks a unit.
-    #[inline]
-    pub(crate) fn is_exhausted(&self, evaluation: &Evaluation<N>) -> bool {
-        let Evaluation { words, earned, .. } = evaluation;
-        self.try_spend(words, earned, 1).is_none()
-    }
-
-    /// Whether an unknown key, whose buckets are full, is stored when `n` units are asked for: not
-    /// if they are none, or more than some bucket holds.
-    #[inline]
-    pub(crate) fn should_insert(&self, n: u64) -> bool {
-        n > 0 && self.quotas.iter().all(|quota| n <= quota.burst_size())
-    }
-
-    /// Says of words whether every bucket is full at `now`: then forgetting them changes nothing.
-    /// What depends on `now` alone is computed once for all words.
-    pub(crate) fn full_at(&self, now: u64) -> impl Fn(&[u64; N]) -> bool {
-        let earned = self.earned(now);
-        move |words| {
-            let mut buckets = self.buckets.iter().zip(words).zip(earned);
-            buckets.all(|((bucket, &word), earned)| bucket.is_full(word, earned))
-        }
-    }
-
-    #[inline]
-    fn earned(&self, now: u64) -> [u64; N] {
-        self.buckets.each_ref().map(|bucket| bucket.earned(now))
-    }
-
-    /// The words after spending `n` units from every bucket, if every one holds as many.
-    #[inline]
-    fn try_spend(&self, words: &[u64; N], earned: &[u64; N], n: u64) -> Option<[u64; N]> {
-        let mut spent = *words;
-        for ((word, earned), bucket) in spent.iter_mut().zip(earned).zip(&self.buckets) {
-            *word = bucket.try_spend(*word, *earned, n)?;
-        }
-        Some(spent)
-    }
-
-    #[inline]
-    fn readings(&self, evaluation: &Evaluation<N>) -> [Reading; N] {
-        let reading = |quota: usize| {
-            let (word, earned) = (evaluation.words[quota], evaluation.earned[quota]);
-            self.buckets[quota].reading(word, earned, evaluation.now)
-        };
-        // Not `array::from_fn`, which is not always compiled into its place.
-        let mut readings = [reading(0); N];
-        for (quota, of_quota) in readings.iter_mut().enumerate() {
-            *of_quota = reading(quota);
-        }
-        readings
+    pub(crate) fn decision(
+        &self,
+        evaluation: &Evaluation<N>,
+        n: u64,
+        source: DecisionSource,
+    ) -> Decision<N> {
+        let views = self.buckets.views(evaluation);
+        Decision::new(views, self.count, n, evaluation.is_allowed, source)
     }
 }
 
-/// What was found of a key's buckets, and no more than that: where a shard is locked, it is made
-/// under the lock, and what follows from it when that is released.
-pub(crate) struct Evaluation<const N: usize> {
-    /// As they stand after it.
-    pub(crate) words: [u64; N],
-    earned: [u64; N],
-    now: u64,
-    pub(crate) is_allowed: bool,
-}
-
+/// A policy without an empty place.
 impl<const N: usize> From<[Quota; N]> for Policy<N> {
     fn from(quotas: [Quota; N]) -> Policy<N> {
         const { assert!(N > 0, "a policy needs at least one quota") };
         Policy {
             quotas,
-            buckets: quotas.map(|quota| Bucket::new(&quota)),
+            count: count(N),
+            buckets: Buckets::new(quotas.map(|quota| quota.bucket())),
         }
     }
 }
@@ -177,6 +129,49 @@ impl From<Quota> for Policy<1> {
     fn from(quota: Quota) -> Policy<1> {
         Policy::from([quota])
     }
+}
+
+/// # Errors
+///
+/// If there are no quotas, or more than `N`.
+impl<const N: usize> TryFrom<&[Quota]> for Policy<N> {
+    type Error = InvalidQuota;
+
+    fn try_from(quotas: &[Quota]) -> Result<Policy<N>, InvalidQuota> {
+        const { assert!(N > 0, "a policy needs room for at least one quota") };
+        let found = quotas.len();
+        let (Some(&first), true) = (quotas.first(), found <= N) else {
+            return Err(Kind::Count { found, most: N }.into());
+        };
+        let mut slots = [first; N];
+        let mut buckets = [Bucket::ABSENT; N];
+        for (index, quota) in quotas.iter().enumerate() {
+            slots[index] = *quota;
+            buckets[index] = quota.bucket();
+        }
+        Ok(Policy {
+            quotas: slots,
+            count: count(found),
+            buckets: Buckets::new(buckets),
+        })
+    }
+}
+
+/// # Errors
+///
+/// If there are no quotas, or more than `N`.
+impl<const N: usize> TryFrom<Vec<Quota>> for Policy<N> {
+    type Error = InvalidQuota;
+
+    fn try_from(quotas: Vec<Quota>) -> Result<Policy<N>, InvalidQuota> {
+        Policy::try_from(quotas.as_slice())
+    }
+}
+
+/// At most `N`, and an array of 2^32 quotas is larger than any stack.
+#[expect(clippy::cast_possible_truncation, reason = "as said above")]
+const fn count(quotas: usize) -> u32 {
+    quotas as u32
 }
 
 /// The policy of the default quota: 100 a minute with a burst of 10.
@@ -188,7 +183,7 @@ impl Default for Policy<1> {
 
 impl<const N: usize> PartialEq for Policy<N> {
     fn eq(&self, other: &Policy<N>) -> bool {
-        self.quotas == other.quotas
+        self.quotas() == other.quotas()
     }
 }
 
@@ -197,20 +192,20 @@ impl<const N: usize> Eq for Policy<N> {}
 /// Hashes what `==` compares: the quotas, in order.
 impl<const N: usize> Hash for Policy<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.quotas.hash(state);
+        self.quotas().hash(state);
     }
 }
 
 impl<const N: usize> fmt::Debug for Policy<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Policy").field(&self.quotas).finish()
+        f.debug_tuple("Policy").field(&self.quotas()).finish()
     }
 }
 
 impl<const N: usize> fmt::Display for Policy<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         pad(f, |out| {
-            for (index, quota) in self.quotas.iter().enumerate() {
+            for (index, quota) in self.quotas().iter().enumerate() {
                 let separator = if index == 0 { "" } else { "; " };
                 write!(out, "{separator}{quota}")?;
             }
@@ -223,14 +218,55 @@ impl<const N: usize> FromStr for Policy<N> {
     type Err = InvalidQuota;
 
     fn from_str(text: &str) -> Result<Policy<N>, InvalidQuota> {
-        let quotas = parse_list(text)?;
-        match <[Quota; N]>::try_from(quotas) {
-            Ok(quotas) => Ok(Policy::from(quotas)),
-            Err(quotas) => Err(Kind::Count {
-                found: quotas.len(),
-                expected: N,
-            }
-            .into()),
-        }
+        Policy::try_from(parse_list(text)?)
+    }
+}
+
+/// What a limiter takes as its policy: a [`Quota`], an array of quotas, or a [`Policy`].
+///
+/// A list whose length is known at run time is first made a policy that has room for it:
+///
+/// ```
+/// use tollgate::{Policy, Quota, RateLimiter};
+///
+/// let configured = vec![Quota::per_minute(10), Quota::per_hour(60)];
+/// let policy = Policy::<4>::try_from(configured)?;
+/// let limiter = RateLimiter::new(policy);
+/// assert!(limiter.allow("alice"));
+/// # Ok::<(), tollgate::InvalidQuota>(())
+/// ```
+///
+/// The list itself is none, as its length may not fit:
+///
+/// ```compile_fail
+/// let limiter = tollgate::RateLimiter::<u64, 4>::new(vec![tollgate::Quota::per_minute(10)]);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a policy",
+    label = "expected a `Quota`, an array of quotas or a `Policy`",
+    note = "a list whose length is known at run time is made a policy with room for it: \
+            `Policy::<4>::try_from(list)?`",
+    note = "text is parsed: `\"10/minute; 60/hour\".parse::<Policy<2>>()?`"
+)]
+pub trait IntoPolicy<const N: usize> {
+    /// Returns the policy.
+    fn into_policy(self) -> Policy<N>;
+}
+
+impl IntoPolicy<1> for Quota {
+    fn into_policy(self) -> Policy<1> {
+        Policy::from(self)
+    }
+}
+
+impl<const N: usize> IntoPolicy<N> for [Quota; N] {
+    fn into_policy(self) -> Policy<N> {
+        Policy::from(self)
+    }
+}
+
+impl<const N: usize> IntoPolicy<N> for Policy<N> {
+    fn into_policy(self) -> Policy<N> {
+        self
     }
 }

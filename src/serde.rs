@@ -1,10 +1,10 @@
-//! Quotas and policies as their text, for configuration files.
+//! Quotas and policies in configuration files.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::error::InvalidQuota;
+use crate::error::{InvalidQuota, Kind};
 use crate::policy::Policy;
 use crate::quota::Quota;
 
@@ -29,14 +29,50 @@ impl<const N: usize> Serialize for Policy<N> {
     }
 }
 
-/// From text, with the errors of [`FromStr`].
+/// From text, or in formats for people from a list of quotas as well, with the errors of [`FromStr`].
 impl<'de, const N: usize> Deserialize<'de> for Policy<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Policy<N>, D::Error> {
-        deserializer.deserialize_str(Text("a policy such as \"10/minute; 60/hour\"", PhantomData))
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(TextOrList)
+        } else {
+            deserializer.deserialize_str(TextOrList)
+        }
     }
 }
 
-/// Reads a `T` from text, and says what it expects of anything else.
+struct TextOrList<const N: usize>;
+
+impl<'de, const N: usize> de::Visitor<'de> for TextOrList<N> {
+    type Value = Policy<N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a policy such as \"10/minute; 60/hour\", or a list of quotas")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Policy<N>, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Policy<N>, A::Error> {
+        // Quotas beyond the room of the policy are counted for the error, and not stored.
+        let (mut quotas, mut found) = (Vec::new(), 0_usize);
+        while let Some(quota) = list.next_element::<Quota>()? {
+            found += 1;
+            if found <= N {
+                quotas.push(quota);
+            }
+        }
+        if found > N {
+            return Err(de::Error::custom(InvalidQuota::from(Kind::Count {
+                found,
+                most: N,
+            })));
+        }
+        Policy::try_from(quotas).map_err(de::Error::custom)
+    }
+}
+
+/// Reads a `T` from text. The string says what is expected in an error.
 struct Text<T>(&'static str, PhantomData<T>);
 
 impl<T: FromStr<Err = InvalidQuota>> de::Visitor<'_> for Text<T> {

@@ -1,7 +1,7 @@
-//! Locks, atomics, threads and real time: the only file that names them, so that the model checker
-//! can put its own in their place (`--cfg tollgate_loom`).
+//! Locks, atomics, threads and real time. Only this file names them, so that the model checker can
+//! replace them (unit tests with `--cfg tollgate_loom`).
 
-#[cfg(not(tollgate_loom))]
+#[cfg(not(all(test, tollgate_loom)))]
 mod imp {
     pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
     pub(crate) use std::sync::{Arc, MutexGuard};
@@ -17,56 +17,71 @@ mod imp {
         time::{Duration, Instant},
     };
 
+    /// Returns an error on a target without threads, where real time may be missing too.
+    pub(crate) fn require_threads() -> io::Result<()> {
+        if cfg!(all(target_family = "wasm", not(target_feature = "atomics"))) {
+            let message = "this target has no threads";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(())
+    }
+
     /// Starts a thread that is never joined.
     pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         thread::Builder::new().name(name.to_owned()).spawn(run)?;
         Ok(())
     }
 
-    /// Real time, and a place where one thread sleeps until a point in it.
+    /// Real time, and a place where one thread sleeps until a point in time.
     pub(crate) struct Sleeper {
         start: Instant,
-        bell: Condvar,
+        condvar: Condvar,
     }
 
     impl Sleeper {
         pub(crate) fn new() -> Sleeper {
             Sleeper {
                 start: Instant::now(),
-                bell: Condvar::new(),
+                condvar: Condvar::new(),
             }
         }
 
-        /// The monotonic time since the sleeper was made.
+        /// Returns the monotonic time since the sleeper was made.
         pub(crate) fn now(&self) -> Duration {
             self.start.elapsed()
         }
 
-        /// Releases `guard` and sleeps until `due` or until it is woken, whichever is first.
+        /// Releases `guard` and sleeps until `due` or until [`wake`](Sleeper::wake) is called.
+        /// Locks again before it returns.
         pub(crate) fn sleep<'a, T>(
             &self,
             guard: MutexGuard<'a, T>,
             due: Duration,
         ) -> MutexGuard<'a, T> {
             let timeout = due.saturating_sub(self.now());
-            let woken = self.bell.wait_timeout(guard, timeout);
+            let woken = self.condvar.wait_timeout(guard, timeout);
             woken.unwrap_or_else(PoisonError::into_inner).0
         }
 
         pub(crate) fn wake(&self) {
-            self.bell.notify_one();
+            self.condvar.notify_one();
         }
     }
 
-    /// What [`per_process`] makes.
+    /// Returns the id of this process, or 0 where processes cannot fork and may have no id.
+    fn process_id() -> u32 {
+        if cfg!(unix) { id() } else { 0 }
+    }
+
+    /// A handle to a value that [`per_process`] makes.
     pub(crate) type Shared<T> = &'static T;
 
     pub(crate) fn is_same<T>(one: &Shared<T>, other: &Shared<T>) -> bool {
         ptr::eq(*one, *other)
     }
 
-    /// One value for each process, by its id. A forked child gets a new one: the value that it
-    /// inherits may be locked for ever by a thread that exists in the parent alone.
+    /// One value for each process, found by the id of the process. A forked child gets a new value.
+    /// The inherited one may stay locked for ever, by a thread that exists only in the parent.
     pub(crate) struct PerProcess<T: 'static> {
         first: OnceLock<Incarnation<T>>,
     }
@@ -84,9 +99,9 @@ mod imp {
             }
         }
 
-        /// The value of this process, which `make` makes if there is none yet.
+        /// Returns the value of this process. `make` makes it if there is none yet.
         pub(crate) fn get(&'static self, make: fn() -> T) -> &'static T {
-            let process = id();
+            let process = process_id();
             let new = || Incarnation {
                 process,
                 value: make(),
@@ -94,7 +109,7 @@ mod imp {
             };
             let mut incarnation = self.first.get_or_init(new);
             while incarnation.process != process {
-                // Never freed: one for each fork on the way to this process.
+                // Never freed: one value for each fork between the first process and this one.
                 incarnation = incarnation.child.get_or_init(|| Box::leak(Box::new(new())));
             }
             &incarnation.value
@@ -113,9 +128,8 @@ mod imp {
     pub(crate) use per_process;
 }
 
-#[cfg(tollgate_loom)]
+#[cfg(all(test, tollgate_loom))]
 mod imp {
-    #[cfg(test)]
     pub(crate) use loom::sync::atomic::AtomicBool;
     pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     pub(crate) use loom::sync::{Arc, MutexGuard};
@@ -124,21 +138,21 @@ mod imp {
     pub(super) use std::sync::{PoisonError, TryLockError};
     use std::{io, time::Duration};
 
-    /// How long time passes in a model.
+    /// How far time passes in a model.
     const END: Duration = Duration::from_secs(1);
 
-    /// loom knows no time. Here it passes only while the one thread sleeps: a sleep that is due
-    /// within the first second ends at once, and any other lasts until the thread is woken. So a
-    /// model has an end, and a wake that is lost is a deadlock, which loom reports.
+    /// loom has no time. Here time passes only while the one thread sleeps. A sleep that is due
+    /// within the first second ends at once. Any other sleep lasts until the thread is woken. So a
+    /// model ends, and a lost wake is a deadlock, which loom reports.
     pub(crate) struct Sleeper {
-        bell: Condvar,
+        condvar: Condvar,
         now: std::sync::Mutex<Duration>,
     }
 
     impl Sleeper {
         pub(crate) fn new() -> Sleeper {
             Sleeper {
-                bell: Condvar::new(),
+                condvar: Condvar::new(),
                 now: std::sync::Mutex::new(Duration::ZERO),
             }
         }
@@ -156,14 +170,18 @@ mod imp {
                 *self.now.lock().unwrap() = due;
                 return guard;
             }
-            self.bell
+            self.condvar
                 .wait(guard)
                 .expect("a model that panicked has failed already")
         }
 
         pub(crate) fn wake(&self) {
-            self.bell.notify_one();
+            self.condvar.notify_one();
         }
+    }
+
+    pub(crate) fn require_threads() -> io::Result<()> {
+        Ok(())
     }
 
     pub(crate) fn spawn(_: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -171,8 +189,9 @@ mod imp {
         Ok(())
     }
 
-    /// What [`per_process`] makes. Not `&'static`, as loom drops its statics when the main thread
-    /// of a model ends, and not loom's `Arc`, as nothing depends on when it is dropped.
+    /// A handle to a value that [`per_process`] makes. Not `&'static`: loom drops its statics when
+    /// the main thread of a model ends. Not loom's `Arc`: nothing depends on when the value is
+    /// dropped.
     pub(crate) type Shared<T> = std::sync::Arc<T>;
 
     pub(crate) fn is_same<T>(one: &Shared<T>, other: &Shared<T>) -> bool {
@@ -194,11 +213,11 @@ mod imp {
     pub(crate) use per_process;
 }
 
-/// A mutex without poison: what it guards is never half written when user code runs.
+/// A mutex without poison: its value is never half written when user code runs.
 ///
-/// The standard library's, and not parking_lot's, for a forked child. There the parent's threads
-/// are gone, and parking_lot would still have them in its one table of parked threads, on stacks
-/// that the child reuses.
+/// It is the standard library's and not parking_lot's because of forked children. In a child the
+/// parent's threads are gone. parking_lot would still have them in its table of parked threads, on
+/// stacks that the child reuses.
 pub(crate) struct Mutex<T>(imp::Inner<T>);
 
 impl<T> Mutex<T> {
@@ -219,8 +238,10 @@ impl<T> Mutex<T> {
     }
 }
 
-/// A number that nothing else in the process has been given: 0, 1 and so on. Not the model
-/// checker's, to which a name is no event.
+/// Returns a number that no other call in the process returns: 0, 1 and so on.
+///
+/// Relaxed: the numbers only have to differ, so the access needs no partner. The atomic is not the
+/// model checker's, to which a number that is only a name is no event.
 pub(crate) fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
 

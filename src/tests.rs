@@ -1,9 +1,9 @@
-//! Models: the limiter itself under loom, which runs each through every interleaving of its
-//! threads, up to the bound on preemptions below, and every value a relaxed load may see.
+//! Models: the limiter itself under loom. Each model runs in every interleaving of its threads, up to
+//! the bound on preemptions below, and with every value that a relaxed load may return.
 //!
-//! Only the map is stood in for ([`table`](crate::table) says with what contract), and the sleep
-//! of the maintenance thread ([`sync`](crate::sync)). loom does not see: orders that SeqCst would
-//! forbid and AcqRel does not, load buffering, dashmap's own locks, and the time stamp counter.
+//! Only the map is replaced ([`store`](crate::store) states its contract), and the sleep of the
+//! maintenance thread ([`sync`](crate::sync)). loom does not see orders that SeqCst forbids and AcqRel
+//! allows, load buffering, dashmap's own locks, and the time stamp counter.
 //!
 //! `RUSTFLAGS="--cfg tollgate_loom" cargo test --release --lib models`
 
@@ -22,19 +22,19 @@ mod models {
 use std::time::Duration;
 
 use crate::sync::Arc;
-use crate::{ManualClock, Policy, Quota, RateLimiter};
+use crate::{IntoPolicy, ManualClock, Quota, RateLimiter};
 
-/// The time of a unit. Even several are less than the lag of the timer, so that no check writes
-/// what all threads read: that must not order what nothing else does.
+/// The time of a unit. Even several are less than the tolerance of the timer. So no check writes the
+/// published time, whose order could hide a missing one.
 const UNIT: Duration = Duration::from_micros(100);
 
-/// One unit per [`UNIT`], and a burst.
+/// Returns a quota of one unit per [`UNIT`], and a burst.
 fn quota(burst: u64) -> Quota {
     Quota::per_second(10_000).burst(burst)
 }
 
-/// Runs `scenario` in every interleaving. Four preemptions are more than any model here needs to
-/// find the bug that is planted against it; loom's own variable can raise them.
+/// Runs `scenario` in every interleaving. Four preemptions are more than any model needs to find the
+/// bug that is planted against it. loom's own variable can raise them.
 fn model(scenario: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     if model.preemption_bound.is_none() {
@@ -45,8 +45,8 @@ fn model(scenario: impl Fn() + Send + Sync + 'static) {
 
 type Limiter<const N: usize> = Arc<RateLimiter<Vec<u8>, N>>;
 
-/// A limiter swept by hand, with the clock that moves it.
-fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualClock) {
+/// Returns a limiter that only the model sweeps, with its clock.
+fn limiter<const N: usize>(policy: impl IntoPolicy<N>) -> (Limiter<N>, ManualClock) {
     let clock = ManualClock::new();
     let limiter = RateLimiter::builder(policy)
         .clock(clock.clone())
@@ -55,7 +55,7 @@ fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (Limiter<N>, ManualC
     (Arc::new(limiter), clock)
 }
 
-/// Spends the key's last units one by one, and says how many they were.
+/// Spends the key's last units one by one, and returns how many there were.
 fn drain<const N: usize>(limiter: &Limiter<N>) -> u64 {
     let mut units = 0;
     while limiter.allow(KEY) {
@@ -64,11 +64,10 @@ fn drain<const N: usize>(limiter: &Limiter<N>) -> u64 {
     units
 }
 
-/// Of a type that is looked for before it is copied, to be stored. Numbers are copied at once:
-/// `models/numbers.rs`.
+/// A key that is looked up before it is copied. Numbers are copied at once: `models/numbers.rs`.
 const KEY: &[u8] = b"key";
 
-/// A thread that asks for `n` units and ends with how many it got.
+/// Starts a thread that checks for `n` units and returns how many it got.
 fn ask<const N: usize>(limiter: &Limiter<N>, n: u64) -> loom::thread::JoinHandle<u64> {
     let limiter = Arc::clone(limiter);
     loom::thread::spawn(move || {

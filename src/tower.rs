@@ -163,6 +163,7 @@ pub mod key;
 
 mod body;
 mod config;
+mod decide;
 mod drain;
 mod error;
 mod head;
@@ -176,10 +177,10 @@ mod service;
 mod trace;
 
 pub use body::{Discarded, RequestBody};
-pub use config::OnMissingKey;
+pub use config::{OnMissingKey, OnStoreError};
 pub use error::InvalidSetting;
 pub use head::Head;
-pub use headers::IetfDraft;
+pub use headers::{IetfDraft, RateLimitHeaders};
 pub use layer::RateLimitLayer;
 pub use rejection::Rejection;
 pub use response::{

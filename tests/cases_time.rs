@@ -229,7 +229,8 @@ fn after_a_long_step_back_no_key_waits_longer_than_its_debt() {
                     .build();
             time.advance(forward);
             assert!(limiter.allow(&0));
-            let [second, hour] = *limiter.check(&0).quotas();
+            let decision = limiter.check(&0);
+            let (second, hour) = (decision.quotas()[0], decision.quotas()[1]);
             assert_eq!(second.reset_after(), nanos(SECOND));
             assert_eq!(hour.reset_after(), nanos(HOUR));
 

@@ -428,7 +428,7 @@ async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
         let response = service.send(request).await;
         assert_eq!(response.status(), status);
         let reason = response.status().canonical_reason().unwrap();
-        let why = "what the request would be rate limited by is longer than 36 bytes";
+        let why = r#"rate-limit key "x-api-key" is longer than 36 bytes"#;
         assert_eq!(*response.body(), format!("{reason}: {why}\n"));
         assert!(limiter.is_empty());
     }

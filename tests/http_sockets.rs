@@ -243,7 +243,7 @@ fn every_response_carries_the_numbers_of_its_decision() {
             assert_eq!(never.status, 400);
             assert_eq!(never.numbers(), [3, 0, 3]);
             assert!(!never.headers.contains_key("retry-after"));
-            let text = "Bad Request: a request that costs 4 can never pass: the limit is 3\n";
+            let text = "Bad Request: a request that costs 4 exceeds the burst of 3\n";
             assert_eq!(never.text, text);
         }
     });
@@ -716,7 +716,9 @@ fn a_client_that_goes_away_before_the_response_has_spent_its_unit() {
     });
 }
 
-fn by_key(limiter: &Arc<RateLimiter<String>>) -> RateLimitLayer<HeaderKey> {
+fn by_key(
+    limiter: &Arc<RateLimiter<String>>,
+) -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey> {
     let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
     RateLimitLayer::new(Arc::clone(limiter), KEY, no_key)
 }
@@ -725,7 +727,7 @@ fn by_key(limiter: &Arc<RateLimiter<String>>) -> RateLimitLayer<HeaderKey> {
 fn by_address(
     limiter: &Arc<RateLimiter<IpAddr>>,
     key: ClientAddress,
-) -> RateLimitLayer<ClientAddress> {
+) -> RateLimitLayer<Arc<RateLimiter<IpAddr>>, ClientAddress> {
     let no_key = OnMissingKey::Reject(StatusCode::IM_A_TEAPOT);
     RateLimitLayer::new(Arc::clone(limiter), key, no_key)
 }

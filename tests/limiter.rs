@@ -71,7 +71,7 @@ fn every_number_of_every_decision_is_the_models() {
             assert_eq!(rest.remaining(), expected.remaining);
             assert_eq!(rest.reset_after(), expected.reset_after);
             // One quota's part is the whole.
-            let [part] = decision.quotas();
+            let part = &decision.quotas()[0];
             assert_eq!(part.limit(), decision.limit());
             assert_eq!(part.remaining(), decision.remaining());
             assert_eq!(part.retry_after(), decision.retry_after());
@@ -328,15 +328,15 @@ fn a_decision_shows_its_numbers() {
     assert!(limiter.check_n(&0, 2).is_allowed());
     assert_eq!(
         format!("{:?}", limiter.check_n(&0, 2)),
-        "Decision { allowed: false, never: false, binding: 1, quotas: [\
+        "Decision { allowed: false, exceeds_burst: false, binding: 1, quotas: [\
          QuotaDecision { limit: 2, remaining: 0, retry_after: Some(2s), reset_after: 2s, \
-         never: false }, \
+         exceeds_burst: false }, \
          QuotaDecision { limit: 3, remaining: 1, retry_after: Some(60s), reset_after: 120s, \
-         never: false }] }"
+         exceeds_burst: false }], source: Table }"
     );
     let never = format!("{:?}", limiter.check_n(&0, 3));
     assert!(
-        never.starts_with("Decision { allowed: false, never: true, binding: 0,"),
+        never.starts_with("Decision { allowed: false, exceeds_burst: true, binding: 0,"),
         "{never}"
     );
 }
@@ -401,7 +401,10 @@ fn of_equal_remaining_the_one_that_takes_longer_to_be_full_binds() {
         assert!(limiter.check_n(&0, 2).is_allowed());
         time.set(2 * SECOND);
         let allowed = limiter.check(&0);
-        assert_eq!(allowed.quotas().map(|quota| quota.remaining()), [1, 1]);
+        assert_eq!(
+            Vec::from_iter(allowed.quotas().iter().map(|quota| quota.remaining())),
+            [1, 1]
+        );
         assert_eq!(allowed.reset_after(), nanos(3 * MINUTE - 2 * SECOND));
         allowed
     };
@@ -465,7 +468,7 @@ fn of_equal_waits_the_one_that_takes_longer_to_be_full_binds() {
         time.set(SECOND);
         assert!(limiter.check(&0).is_allowed());
         let denied = limiter.check(&0);
-        let waits = denied.quotas().map(|quota| quota.retry_after());
+        let waits = Vec::from_iter(denied.quotas().iter().map(|quota| quota.retry_after()));
         assert_eq!(waits, [Some(nanos(SECOND)); 2]);
         assert_eq!(denied.reset_after(), nanos(5 * SECOND));
         denied

@@ -8,7 +8,7 @@ mod common;
 #[path = "common/nginx.rs"]
 mod nginx;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,9 +21,9 @@ use common::sockets::{listen, over_sockets};
 use http::StatusCode;
 use nginx::{Nginx, Proxying};
 use reqwest::Client;
-use tollgate::Quota;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
+use tollgate::{Quota, RateLimiter};
 
 const WAYS: [Proxying; 3] = [Proxying::Default, Proxying::Unbuffered, Proxying::Keepalive];
 
@@ -103,7 +103,9 @@ async fn example_upstream() -> Program {
 /// another user sends a request that passes. Returns the statuses of both.
 async fn statuses(
     proxying: Proxying,
-    set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>,
+    set: impl Fn(
+        RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
+    ) -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
     length: usize,
     uploads: usize,
 ) -> [Statuses; 2] {
@@ -147,7 +149,9 @@ async fn statuses_of(
 
 /// A service that rejects alice, and reads what others send.
 async fn upstream(
-    set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>,
+    set: impl Fn(
+        RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
+    ) -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
 ) -> SocketAddr {
     let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
     assert!(limiter.allow("alice"));

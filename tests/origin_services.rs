@@ -23,7 +23,7 @@ use common::sockets::over_sockets;
 use http::StatusCode;
 use reqwest::RequestBuilder;
 use serde_json::json;
-use tollgate::{ManualClock, Policy, Quota, RateLimiter};
+use tollgate::{IntoPolicy, ManualClock, Quota, RateLimiter};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -230,7 +230,7 @@ struct TurnsApi {
 }
 
 impl TurnsApi {
-    async fn limited_to(policy: impl Into<Policy<2>>) -> TurnsApi {
+    async fn limited_to(policy: impl IntoPolicy<2>) -> TurnsApi {
         let (limiter, clock) = limiter(policy);
         let served = Served::start(turns_api::router(Arc::clone(&limiter))).await;
         TurnsApi {
@@ -425,7 +425,7 @@ fn nothing_is_stored_for_what_is_public_or_turned_away() {
                 .await;
                 assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{sent:?}");
                 assert_eq!(field(&answer.headers, "www-authenticate"), "Bearer");
-                assert_eq!(answer.json(), json!({ "detail": "unknown token" }));
+                assert_eq!(answer.json(), json!({ "detail": "invalid token" }));
                 answer.says_nothing_of_a_limit();
             }
         }

@@ -115,7 +115,9 @@ fn effect(
         "turns_api" => {
             let settings = turns_api::Settings::read(environment);
             let settings = settings.map_err(|refused| refused.to_string())?;
-            let [minute, hour] = *settings.policy.quotas();
+            let [minute, hour] = *settings.policy.quotas() else {
+                panic!("two quotas, always");
+            };
             assert_eq!([minute.period(), hour.period()], [MINUTE, 60 * MINUTE]);
             assert_eq!(minute.burst_size(), minute.units());
             assert_eq!(hour.burst_size(), hour.units());
@@ -252,7 +254,10 @@ fn every_combination_within_the_bounds_is_a_quota() {
 
             let names = [turns_api::PER_MINUTE.name, turns_api::PER_HOUR.name];
             let policy = turns_settings(&set(&[(names[0], rate), (names[1], burst)])).policy;
-            assert_eq!(policy.quotas().map(|quota| quota.units()), [rate, burst]);
+            assert_eq!(
+                Vec::from_iter(policy.quotas().iter().map(|quota| quota.units())),
+                [rate, burst]
+            );
             assert!(
                 RateLimiter::builder(policy)
                     .manual_sweep()

@@ -39,7 +39,7 @@ fn timeouts(head: u64, request: u64, connection: u64, drain: u64) -> Variables {
 
 /// What a service says that has closed connections at the deadline.
 fn closed(count: u32, drain: u64) -> String {
-    format!("warning: connections closed that had not ended after {drain} ms: {count}\n")
+    format!("warning: connections still open after {drain} ms, now closed: {count}\n")
 }
 
 /// Only the deadline for draining ends what is tried here: no other timeout is near.

@@ -29,9 +29,9 @@ use http::{StatusCode, Version};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio_stream::StreamExt;
-use tollgate::Quota;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
+use tollgate::{Quota, RateLimiter};
 
 /// The lengths of bodies: in the packet of the head, in some packets, and more than sockets buffer.
 const LENGTHS: [usize; 4] = [1, 50_000, 1_000_000, 8_000_000];
@@ -43,7 +43,11 @@ struct Server {
 }
 
 impl Server {
-    async fn start(set: impl Fn(RateLimitLayer<HeaderKey>) -> RateLimitLayer<HeaderKey>) -> Server {
+    async fn start(
+        set: impl Fn(
+            RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
+        ) -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
+    ) -> Server {
         let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
         assert!(limiter.allow("alice"));
         let no_key = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);

@@ -23,12 +23,12 @@ use common::http::{KEY, field, limiter};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use tollgate::Quota;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{
     GrpcResponse, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
     TextResponse,
 };
+use tollgate::{Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const REJECTED: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
@@ -101,7 +101,7 @@ fn request<B>(body: B) -> Request<B> {
 }
 
 /// A layer that rejects every request of alice.
-fn rejecting() -> RateLimitLayer<HeaderKey> {
+fn rejecting() -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey> {
     let (limiter, _clock) = limiter::<String, 1>(Quota::per_day(1));
     assert!(limiter.allow("alice"));
     RateLimitLayer::new(limiter, KEY, REJECTED)
@@ -109,7 +109,7 @@ fn rejecting() -> RateLimitLayer<HeaderKey> {
 
 /// Polls the response of `layer` to a request once.
 fn poll_once<A: RejectionResponse<String>>(
-    layer: &RateLimitLayer<HeaderKey, 1, A>,
+    layer: &RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, A>,
     request: Request<Upload>,
 ) -> Poll<Response<String>> {
     let mut future = Box::pin(call(layer, request));
@@ -119,7 +119,7 @@ fn poll_once<A: RejectionResponse<String>>(
 
 /// The response of `layer` to a request, which reads all of a body that is let through.
 fn call<A: RejectionResponse<String>>(
-    layer: &RateLimitLayer<HeaderKey, 1, A>,
+    layer: &RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, A>,
     request: Request<Upload>,
 ) -> impl Future<Output = Result<Response<String>, Infallible>> + use<A> {
     let inner = service_fn(|request: Request<Upload>| async {
@@ -132,7 +132,7 @@ fn call<A: RejectionResponse<String>>(
 /// The response, which is ready at the first poll.
 #[track_caller]
 fn rejected<A: RejectionResponse<String>>(
-    layer: &RateLimitLayer<HeaderKey, 1, A>,
+    layer: &RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, A>,
     request: Request<Upload>,
 ) -> Response<String> {
     match poll_once(layer, request) {
@@ -143,7 +143,10 @@ fn rejected<A: RejectionResponse<String>>(
 
 #[test]
 fn every_kind_of_rejection_reads_the_body() {
-    fn check<A: RejectionResponse<String>>(layer: RateLimitLayer<HeaderKey, 1, A>, is_grpc: bool) {
+    fn check<A: RejectionResponse<String>>(
+        layer: RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, A>,
+        is_grpc: bool,
+    ) {
         for cause in ["denied", "never", "absent", "malformed", "HEAD"] {
             let (upload, seen) = Upload::of([data("one"), data("two")]);
             let mut request = request(upload);
@@ -404,7 +407,9 @@ fn limits_that_make_no_sense_are_refused_by_their_value() {
 /// A service takes whatever body its requests have, so this has to compile.
 #[tokio::test]
 async fn the_bodies_of_axum_tonic_and_http_body_util_can_be_read() {
-    async fn status<B: Body + Default>(layer: &RateLimitLayer<HeaderKey>) -> u16 {
+    async fn status<B: Body + Default>(
+        layer: &RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey>,
+    ) -> u16 {
         let inner = service_fn(|_: Request<B>| ready(Ok::<_, Infallible>(Response::default())));
         let service = layer.layer(inner);
         let response: Response<String> = service.oneshot(request(B::default())).await.unwrap();

@@ -21,14 +21,14 @@ use tollgate::tower::{
     GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
     RejectionResponse,
 };
-use tollgate::{Decision, Policy, Quota};
+use tollgate::{Decision, IntoPolicy, Quota};
 use tower::{Layer, service_fn};
 
 const LET_THROUGH: OnMissingKey = OnMissingKey::Allow;
 
 /// The answer to a request that comes `elapsed` after the bucket was emptied.
 async fn denied_after<const N: usize>(
-    policy: impl Into<Policy<N>>,
+    policy: impl IntoPolicy<N>,
     elapsed: Duration,
 ) -> Response<String> {
     let (limiter, clock) = limiter(policy);
@@ -90,7 +90,7 @@ proptest! {
             .insert_decision()
             .ietf_fields(IetfDraft::Draft11)
             .respond_with(move |refusal| {
-                *denied.lock().unwrap() = refusal.decision().copied();
+                *denied.lock().unwrap() = refusal.decision().and_then(|denied| denied.to_decision());
                 JsonResponse.respond(refusal)
             })
             .layer(inner);
@@ -178,7 +178,7 @@ fn parameter(list: &List, index: usize, name: &str) -> Option<u64> {
 }
 
 /// What `RateLimit-Policy` and `RateLimit` say of the first request.
-async fn ietf<const N: usize>(policy: impl Into<Policy<N>>) -> (String, String) {
+async fn ietf<const N: usize>(policy: impl IntoPolicy<N>) -> (String, String) {
     let (limiter, _clock) = limiter(policy);
     let layer =
         RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow).ietf_fields(IetfDraft::Draft11);
@@ -492,13 +492,13 @@ async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
         response.body(),
         r#"rate limit exceeded: Some(1) 2 ["minute"] /"#
     );
-    let never = "a request that costs 4 can never pass: the limit is 3";
+    let never = "a request that costs 4 exceeds the burst of 3";
     assert_eq!(
         *send(4).await.body(),
         format!("{never}: Some(1) 4 [\"minute\"] /")
     );
     let response = service.send(common::http::request("/a")).await;
-    let lacking = "the request lacks what it would be rate limited by";
+    let lacking = r#"missing rate-limit key "x-api-key""#;
     assert_eq!(*response.body(), format!("{lacking}: None 0 [] /a"));
 }
 
@@ -533,11 +533,11 @@ async fn text_is_a_line() {
     );
     assert_eq!(
         never.body(),
-        "Bad Request: a request that costs 5 can never pass: the limit is 4\n"
+        "Bad Request: a request that costs 5 exceeds the burst of 4\n"
     );
     assert_eq!(
         keyless.body(),
-        "Unauthorized: the request lacks what it would be rate limited by\n"
+        "Unauthorized: missing rate-limit key \"x-api-key\"\n"
     );
     for (response, status) in [(denied, 429), (never, 400), (keyless, 401)] {
         assert_eq!(response.status(), status);
@@ -558,11 +558,11 @@ async fn json_says_when_to_retry_in_the_number_of_the_field() {
     assert_eq!(field(denied.headers(), "retry-after"), "15");
     assert_eq!(
         never.body(),
-        r#"{"detail":"a request that costs 5 can never pass: the limit is 4"}"#
+        r#"{"detail":"a request that costs 5 exceeds the burst of 4"}"#
     );
     assert_eq!(
         keyless.body(),
-        r#"{"detail":"the request lacks what it would be rate limited by"}"#
+        r#"{"detail":"missing rate-limit key \"x-api-key\""}"#
     );
     for (response, status) in [(denied, 429), (never, 400), (keyless, 401)] {
         assert_eq!(response.status(), status);
@@ -589,14 +589,14 @@ async fn a_problem_has_the_drafts_type_and_the_policies_that_were_violated() {
             never,
             json!({
                 "type": "about:blank", "title": "Bad Request", "status": 400,
-                "detail": "a request that costs 5 can never pass: the limit is 4",
+                "detail": "a request that costs 5 exceeds the burst of 4",
             }),
         ),
         (
             keyless,
             json!({
                 "type": "about:blank", "title": "Unauthorized", "status": 401,
-                "detail": "the request lacks what it would be rate limited by",
+                "detail": "missing rate-limit key \"x-api-key\"",
             }),
         ),
     ] {
@@ -619,14 +619,9 @@ async fn grpc_has_its_own_status_over_200() {
             never,
             "3",
             None,
-            "a request that costs 5 can never pass: the limit is 4",
+            "a request that costs 5 exceeds the burst of 4",
         ),
-        (
-            keyless,
-            "16",
-            None,
-            "the request lacks what it would be rate limited by",
-        ),
+        (keyless, "16", None, "missing rate-limit key \"x-api-key\""),
     ] {
         assert_eq!(response.status(), 200);
         let headers = response.headers();
@@ -686,11 +681,11 @@ async fn a_status_that_nobody_knows_is_answered() {
     assert!(
         answer(tollgate::tower::TextResponse)
             .await
-            .starts_with("Refused: ")
+            .starts_with("Rejected: ")
     );
     let problem: Value = serde_json::from_str(&answer(ProblemResponse).await).unwrap();
     assert_eq!(
         (&problem["title"], &problem["status"]),
-        (&json!("Refused"), &json!(599))
+        (&json!("Rejected"), &json!(599))
     );
 }

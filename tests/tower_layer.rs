@@ -8,7 +8,6 @@ use std::{
     convert::Infallible,
     future::{Future, Ready, pending, ready},
     panic::catch_unwind,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -17,14 +16,16 @@ use std::{
     time::Duration,
 };
 
-use common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
+use common::http::{
+    Inner, InnerService, KEY, Limited, field, limiter, number, request, request_of,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tollgate::tower::{
     JsonResponse, OnMissingKey, RateLimit, RateLimitFuture, RateLimitLayer, RequestBody,
     TextResponse, key,
 };
-use tollgate::{Decision, Quota};
+use tollgate::{Decision, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
 
@@ -98,7 +99,7 @@ async fn a_request_without_a_key_follows_the_rule() {
         assert!(
             response
                 .body()
-                .ends_with(": the request lacks what it would be rate limited by\n")
+                .ends_with(": missing rate-limit key \"x-api-key\"\n")
         );
         for name in ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining"] {
             assert!(!response.headers().contains_key(name), "{name}");
@@ -179,8 +180,7 @@ async fn a_request_costs_what_the_function_says() {
         let response = service.send(costing(cost)).await;
         assert_eq!((response.status().as_u16(), remaining(&response)), (400, 2));
         assert!(!response.headers().contains_key("retry-after"));
-        let text =
-            format!("Bad Request: a request that costs {cost} can never pass: the limit is 10\n");
+        let text = format!("Bad Request: a request that costs {cost} exceeds the burst of 10\n");
         assert_eq!(*response.body(), text);
     }
 }
@@ -398,7 +398,7 @@ async fn any_body_that_is_made_from_a_text_will_do() {
         let service = RateLimitLayer::new(limiter, KEY, REFUSED).layer(inner);
         service.oneshot(request("/")).await.unwrap()
     }
-    let text = "Unauthorized: the request lacks what it would be rate limited by\n";
+    let text = "Unauthorized: missing rate-limit key \"x-api-key\"\n";
     assert_eq!(refused::<String>().await.into_body(), text);
     let body = refused::<Full<bytes::Bytes>>().await.into_body();
     assert_eq!(body.collect().await.unwrap().to_bytes(), text);
@@ -429,7 +429,7 @@ async fn no_form_of_a_layer_shows_a_key() {
         .headers_mut()
         .append("x-api-key", "secret".parse().unwrap());
     let malformed = service.oneshot(doubled).await.unwrap().into_body();
-    assert!(malformed.contains("malformed"), "{malformed}");
+    assert!(malformed.contains("invalid rate-limit key"), "{malformed}");
     let shown = format!(
         "{:?} {layer:?}",
         OnMissingKey::Share(crate::limiter(Quota::per_minute(1)).0)
@@ -492,8 +492,7 @@ fn a_refusal_has_the_status_of_one() {
             catch_unwind(|| RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)));
         let panic = layer.unwrap_err();
         let message = panic.downcast_ref::<String>().unwrap();
-        let expected =
-            format!("found {status} as the status of a refusal, expected one of 4xx or 5xx");
+        let expected = format!("found {status} as the status of a rejection, expected 4xx or 5xx");
         assert_eq!(*message, expected);
     }
 }
@@ -501,12 +500,12 @@ fn a_refusal_has_the_status_of_one() {
 #[test]
 fn everything_crosses_threads() {
     fn crosses<T: Send + Sync + Unpin + 'static>() {}
-    type Future =
-        Pin<Box<dyn std::future::Future<Output = Result<Response<()>, ()>> + Send + Sync>>;
-    crosses::<RateLimitLayer<key::HeaderKey>>();
-    crosses::<RateLimitLayer<key::ClientAddress, 2, JsonResponse>>();
-    crosses::<RateLimit<Mutex<()>, key::HeaderKey, 2, TextResponse>>();
-    crosses::<RateLimitFuture<Future, String, String>>();
+    type ByKey = Arc<RateLimiter<String>>;
+    type ByAddress = Arc<RateLimiter<std::net::IpAddr, 2>>;
+    crosses::<RateLimitLayer<ByKey, key::HeaderKey>>();
+    crosses::<RateLimitLayer<ByAddress, key::ClientAddress, JsonResponse>>();
+    crosses::<RateLimit<Mutex<()>, ByKey, key::HeaderKey>>();
+    crosses::<RateLimitFuture<InnerService, ByKey, key::HeaderKey, TextResponse, String>>();
     crosses::<OnMissingKey<2>>();
     crosses::<tollgate::tower::InvalidSetting>();
 }

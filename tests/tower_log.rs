@@ -14,9 +14,9 @@ use std::{
 
 use common::http::{Inner, KEY, Limited, limiter, request_of};
 use http::StatusCode;
-use tollgate::Quota;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{JsonResponse, OnMissingKey, RateLimitLayer};
+use tollgate::{Quota, RateLimiter};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
@@ -59,7 +59,10 @@ impl MakeWriter<'_> for Lines {
 }
 
 /// What is logged, at this level, of an allowed request, a denied one and one without a key.
-async fn logged(level: LevelFilter, layer: RateLimitLayer<HeaderKey, 1, JsonResponse>) -> String {
+async fn logged(
+    level: LevelFilter,
+    layer: RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, JsonResponse>,
+) -> String {
     let lines = Lines::default();
     // This thread is the whole runtime of the test.
     let guard = lines.listen(level);
@@ -73,7 +76,7 @@ async fn logged(level: LevelFilter, layer: RateLimitLayer<HeaderKey, 1, JsonResp
     lines.text()
 }
 
-fn layer() -> RateLimitLayer<HeaderKey, 1, JsonResponse> {
+fn layer() -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, JsonResponse> {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
         .respond(JsonResponse)

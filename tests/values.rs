@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate::{Decision, ManualClock, Policy, Quota, RateLimiter};
+use tollgate::{Decision, IntoPolicy, ManualClock, Policy, Quota, RateLimiter};
 
 /// Whether `value` is padded and cut as its text is.
 #[track_caller]
@@ -91,7 +91,7 @@ fn policies_that_are_equal_hash_alike() {
 }
 
 /// A limiter under `policy`, and the clock that moves it.
-fn limiter<const N: usize>(policy: impl Into<Policy<N>>) -> (RateLimiter<u64, N>, ManualClock) {
+fn limiter<const N: usize>(policy: impl IntoPolicy<N>) -> (RateLimiter<u64, N>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(policy).clock(clock.clone());
     (builder.manual_sweep().build(), clock)

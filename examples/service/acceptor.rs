@@ -1,17 +1,18 @@
-//! Accepts connections, and pauses where that fails.
+//! Accepts connections, and pauses after an error.
 
 use std::{future::poll_fn, io, net::SocketAddr, task::Context, task::Poll, time::Duration};
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-/// How long to wait after an error. With no file descriptor left, the next attempt would fail at once.
+/// The wait after an error. Without a free file descriptor, the next attempt would fail at once.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
-/// Errors that are no further apart than this are one burst, and are reported once.
+/// Errors at most this far apart are one burst, which is reported once.
 pub const BURST: Duration = Duration::from_secs(10);
 
-/// A source of connections. Errors concern one connection, or pass: it goes on after each.
+/// A source of connections. It goes on after each error, since an error concerns one connection or
+/// is temporary.
 pub struct Acceptor<A, W> {
     /// Polls a listener.
     accept: A,
@@ -37,7 +38,7 @@ where
 
     /// Returns the next connection.
     ///
-    /// The future can be dropped at any time: a pause goes on in the next one.
+    /// The future may be dropped at any time. The next one continues its pause.
     pub async fn accept(&mut self) -> TcpStream {
         loop {
             if let Some(resume_at) = self.resume_at {

@@ -1,6 +1,5 @@
-//! Lines on standard output and standard error. A stream that is closed ends no service.
-//!
-//! `println!` and `eprintln!` panic there.
+//! Lines on standard output and standard error. A closed stream does not stop the service, as it
+//! would with `println!` and `eprintln!`, which panic.
 
 use std::{
     fmt::Display,

@@ -1,5 +1,5 @@
-//! What both services share: settings from the environment, and a server that ends when asked.
-//! Nothing here is about limits.
+//! Shared by both services: settings from environment variables, and a server that shuts down
+//! gracefully. Nothing here is about rate limits.
 
 mod acceptor;
 mod console;
@@ -11,9 +11,9 @@ use std::{error::Error, process::ExitCode};
 
 pub use console::print;
 pub use server::{Server, Timeouts};
-pub use settings::{Environment, Refused, Setting, address, environment, port};
+pub use settings::{Environment, InvalidSetting, Setting, address, environment, port};
 
-/// Turns the outcome of a service into what `main` returns. An error is printed in its own words.
+/// Converts the result of a service into an exit code. Prints an error by its `Display`.
 pub fn exit_code(ended: Result<(), Box<dyn Error>>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,13 +1,13 @@
 //! Reads the body of each request before the service sees the request, and bounds its time.
 //!
-//! An answer to a request whose body is still arriving costs more than that request. On HTTP/1 the
-//! server closes the connection, and the client may lose the answer. A proxy takes this for a failed
-//! server, and sends other users to it no more. All answers do this: 401, 404, 405, 413 and 429
-//! alike. Here every answer of the service finds its request's body in memory.
+//! A response to a request whose body is still arriving has a cost. On HTTP/1 the server closes the
+//! connection, and the client may lose the response. A proxy then treats the server as failed, and
+//! sends it no requests of other users. This holds for all responses: 401, 404, 405, 413 and 429.
+//! So the service sees a request only when the whole body is in memory.
 //!
-//! A body takes at most [`BODY_LIMIT`] bytes, in a buffer of less than twice that. HTTP/1 has one
-//! request at a time on a connection, HTTP/2 at most [`STREAMS`]. The rest of a longer body is
-//! discarded as it arrives. This needs no key: any client can have its bodies read.
+//! A body takes at most [`BODY_LIMIT`] bytes, in a buffer of less than twice that. A longer body is
+//! discarded as it arrives. A connection has one request at a time over HTTP/1, and at most
+//! [`STREAMS`] over HTTP/2. No API key is needed: the bodies of any client are read.
 //!
 //! Reading a body sends `100 Continue` to a client that waits for it.
 
@@ -22,16 +22,16 @@ use axum::{
 };
 use tokio::time::{Instant, timeout_at};
 
-/// The longest body that the service sees, in bytes. A longer one is answered with 413.
+/// The longest body that the service sees, in bytes. A longer one gets 413.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// How many bytes of a body are read before the answer 413. The connection of a longer one is closed.
+/// The number of bytes of a body that are read before 413. A longer body closes the connection.
 const DISCARD_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// How many requests may be under way on a connection of HTTP/2.
+/// The maximum of concurrent requests on an HTTP/2 connection.
 pub const STREAMS: u32 = 200;
 
-/// Runs the service on a request whose body is in memory. Body and service share the time `longest`.
+/// Reads the body into memory, then runs the service. Both together may take `longest`.
 ///
 /// Trailers are discarded.
 pub async fn with_body_in_memory(
@@ -44,8 +44,8 @@ pub async fn with_body_in_memory(
     let (head, body) = request.into_parts();
     let body = match timeout_at(deadline, read(body)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(unread)) => return unread.answer(version),
-        Err(_) => return Unread::Late.answer(version),
+        Ok(Err(unread)) => return unread.response(version),
+        Err(_) => return Unread::Late.response(version),
     };
     let request = Request::from_parts(head, Body::from(body));
     match timeout_at(deadline, next.run(request)).await {
@@ -54,11 +54,11 @@ pub async fn with_body_in_memory(
     }
 }
 
-/// Why the service does not see a request.
+/// The reason why the service does not see a request.
 enum Unread {
-    /// The body is longer than [`BODY_LIMIT`]. All of it has been read.
+    /// The body is longer than [`BODY_LIMIT`]. All of it was read.
     TooLong,
-    /// The body is longer than [`DISCARD_LIMIT`]. The rest has not been read.
+    /// The body is longer than [`DISCARD_LIMIT`]. The rest was not read.
     Endless,
     /// The body broke off or is malformed.
     Broken,
@@ -93,8 +93,8 @@ async fn read(body: Body) -> Result<Vec<u8>, Unread> {
 }
 
 impl Unread {
-    fn answer(self, version: Version) -> Response {
-        let (mut answer, is_read) = match self {
+    fn response(self, version: Version) -> Response {
+        let (mut response, is_read) = match self {
             Unread::TooLong => (too_long(), true),
             Unread::Endless => (too_long(), false),
             Unread::Broken => {
@@ -103,12 +103,12 @@ impl Unread {
             }
             Unread::Late => (too_late(), false),
         };
-        // hyper closes the connection. HTTP/2 has no such field, and ends the stream alone.
+        // hyper closes the connection. HTTP/2 has no such header, and only the stream ends.
         if !is_read && version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
+            response.headers_mut().insert(header::CONNECTION, close);
         }
-        answer
+        response
     }
 }
 

@@ -1,13 +1,13 @@
-//! A server over HTTP/1 and HTTP/2 that no client can hold up. Every wait for a client ends:
+//! A server over HTTP/1 and HTTP/2 that bounds every wait for a client:
 //!
 //! | wait | ends after |
 //! |---|---|
-//! | for the first request, and on HTTP/1 for the head of each further one | `HEAD_TIMEOUT_MS` |
-//! | for the body of a request and then for its handler, together | `REQUEST_TIMEOUT_MS` |
-//! | for the end of a connection, whatever is done on it | `CONNECTION_TIMEOUT_MS`, then it drains |
-//! | for what is under way when a connection drains or the service stops | `DRAIN_TIMEOUT_MS` |
+//! | for the first request, and over HTTP/1 for the head of each later one | `HEAD_TIMEOUT_MS` |
+//! | for the body of a request and its handler together | `REQUEST_TIMEOUT_MS` |
+//! | for the end of a connection, idle or busy | `CONNECTION_TIMEOUT_MS`, then it drains |
+//! | for requests in progress when a connection drains or the service stops | `DRAIN_TIMEOUT_MS` |
 //!
-//! `axum::serve` has none of these, so the connections are served with hyper here.
+//! `axum::serve` has none of these timeouts, so hyper serves the connections here.
 
 use std::{future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use tower::ServiceExt;
 use super::acceptor::Acceptor;
 use super::console;
 use super::requests::{STREAMS, with_body_in_memory};
-use super::settings::{Environment, Refused, Setting};
+use super::settings::{Environment, InvalidSetting, Setting};
 
 /// How long the server waits for a client.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl Timeouts {
     pub const CONNECTION: Setting<u64> = milliseconds("CONNECTION_TIMEOUT_MS", 300_000);
     pub const DRAIN: Setting<u64> = milliseconds("DRAIN_TIMEOUT_MS", 8_000);
 
-    pub fn read(environment: &Environment<'_>) -> Result<Timeouts, Refused> {
+    pub fn read(environment: &Environment<'_>) -> Result<Timeouts, InvalidSetting> {
         let read = |setting: &Setting<u64>| setting.read(environment).map(Duration::from_millis);
         Ok(Timeouts {
             head: read(&Timeouts::HEAD)?,
@@ -61,7 +61,7 @@ const fn milliseconds(name: &'static str, default: u64) -> Setting<u64> {
     }
 }
 
-/// A server that listens, and does not answer yet.
+/// A server that listens and does not serve yet.
 pub struct Server {
     listener: TcpListener,
     signals: Signals,
@@ -70,7 +70,7 @@ pub struct Server {
 
 impl Server {
     pub async fn listen(address: SocketAddr) -> io::Result<Server> {
-        // First: a client that has seen the address can then rely on an orderly end.
+        // First, so that a signal after the address is printed is never lost.
         let signals = Signals::listen()?;
         let listener = TcpListener::bind(address).await.map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
@@ -87,12 +87,13 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Serves until it is asked to stop, and then finishes the requests under way.
+    /// Serves until the first signal, and then finishes the requests in progress.
     ///
-    /// Connections that have not ended by the deadline for draining are closed, and their number is
-    /// logged. Asked a second time, it does not wait for them.
+    /// Connections that are still open after the drain timeout are closed, and their number is
+    /// logged. A second signal ends the wait.
     pub async fn serve(mut self, router: Router, timeouts: Timeouts) -> io::Result<()> {
-        // The outermost: authentication, the limit, 404 and 405 answer once the body is read.
+        // The outermost layer. Authentication, the limit, 404 and 405 respond after the body is
+        // read.
         let in_memory = middleware::from_fn_with_state(timeouts.request, with_body_in_memory);
         let router = router.layer(in_memory);
         let listener = self.listener;
@@ -105,7 +106,7 @@ impl Server {
             tokio::select! {
                 stream = acceptor.accept() => {
                     let stopping = stopping.clone();
-                    connections.spawn(converse(stream, router.clone(), timeouts, stopping));
+                    connections.spawn(serve_connection(stream, router.clone(), timeouts, stopping));
                 }
                 Some(_) = connections.join_next() => {}
                 () = self.signals.next() => break,
@@ -124,26 +125,26 @@ impl Server {
             let count = connections.len();
             let waited = timeouts.drain.as_millis();
             console::report(format_args!(
-                "warning: connections closed that had not ended after {waited} ms: {count}"
+                "warning: connections still open after {waited} ms, now closed: {count}"
             ));
         }
         Ok(())
-        // `connections` is dropped here, which closes those that are left.
+        // `connections` is dropped here, which closes the remaining ones.
     }
 }
 
-/// Serves one connection until it ends, is too slow or too old, or the service stops.
-async fn converse(
+/// Serves one connection until it ends, exceeds a timeout, or the service stops.
+async fn serve_connection(
     stream: TcpStream,
     router: Router,
     timeouts: Timeouts,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let asked = Arc::new(Notify::new());
+    let received = Arc::new(Notify::new());
     let service = {
-        let asked = Arc::clone(&asked);
+        let received = Arc::clone(&received);
         service_fn(move |request: Request<Incoming>| {
-            asked.notify_one();
+            received.notify_one();
             router.clone().oneshot(request)
         })
     };
@@ -153,9 +154,9 @@ async fn converse(
     http1.header_read_timeout(timeouts.head);
     server.http2().max_concurrent_streams(STREAMS);
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-    // hyper's timeout starts once it knows the version of HTTP, which a client can leave open.
+    // hyper's own timeout starts once it knows the HTTP version. A client may never send that much.
     let is_silent = async {
-        if timeout(timeouts.head, asked.notified()).await.is_ok() {
+        if timeout(timeouts.head, received.notified()).await.is_ok() {
             future::pending::<()>().await;
         }
     };
@@ -170,12 +171,12 @@ async fn converse(
     if is_old {
         _ = timeout(timeouts.drain, connection).await;
     } else {
-        // `Server::serve` has one deadline for all of them.
+        // `Server::serve` has one deadline for all connections.
         _ = connection.await;
     }
 }
 
-/// What asks a service to stop: ctrl-c, and SIGTERM.
+/// The signals that stop a service: Ctrl-C and SIGTERM.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -200,7 +201,7 @@ impl Signals {
     }
 }
 
-/// What asks a service to stop: ctrl-c.
+/// The signal that stops a service: Ctrl-C.
 #[cfg(windows)]
 struct Signals(tokio::signal::windows::CtrlC);
 

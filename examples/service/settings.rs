@@ -1,5 +1,5 @@
-//! Settings from the environment. A value that does not fit stops the service: a limit that was
-//! mistyped is no limit, and falling back to the default would hide that.
+//! Settings from environment variables. An invalid value is an error and stops the service. A
+//! fallback to the default would hide a mistyped limit.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
 };
 
-/// Looks up a variable: in [`environment`], or in what a test says.
+/// Looks up a variable. It is [`environment`], or a function of a test.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// Looks up a variable in the environment of the process.
@@ -18,7 +18,7 @@ pub fn environment(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-/// A variable that holds a whole number within bounds, or is not set.
+/// A variable for a whole number from `from` to `to`.
 pub struct Setting<T> {
     pub name: &'static str,
     pub default: T,
@@ -27,7 +27,7 @@ pub struct Setting<T> {
 }
 
 impl<T: Copy + Display + FromStr + PartialOrd> Setting<T> {
-    pub fn read(&self, environment: &Environment<'_>) -> Result<T, Refused> {
+    pub fn read(&self, environment: &Environment<'_>) -> Result<T, InvalidSetting> {
         let Setting {
             name,
             default,
@@ -43,9 +43,9 @@ impl<T: Copy + Display + FromStr + PartialOrd> Setting<T> {
     }
 }
 
-/// Parses ASCII digits without a sign and without leading zeros. Each number has one spelling.
+/// Parses ASCII digits without a sign and without leading zeros, so each number has one spelling.
 ///
-/// `str::parse` alone is laxer: it takes `+5` and `00005`.
+/// `str::parse` alone accepts `+5` and `00005`.
 fn whole_number<T: FromStr>(text: &str) -> Option<T> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let has_leading_zero = text.len() > 1 && text.starts_with('0');
@@ -55,10 +55,10 @@ fn whole_number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// The variable with the address to listen on. Default: 127.0.0.1, which only this machine reaches.
+/// The variable for the address to listen on. Default: 127.0.0.1, for clients on this machine only.
 pub const HOST: &str = "HOST";
 
-/// `PORT`, where 0 picks one that is free.
+/// Returns the setting `PORT`. 0 picks a free port.
 pub const fn port(default: u16) -> Setting<u16> {
     Setting {
         name: "PORT",
@@ -70,9 +70,12 @@ pub const fn port(default: u16) -> Setting<u16> {
 
 /// Reads `HOST` and `PORT`.
 ///
-/// `HOST` is an address without brackets, zone or port. An IPv4 address that is written as IPv6
-/// (`::ffff:127.0.0.1`) is the IPv4 address.
-pub fn address(port: &Setting<u16>, environment: &Environment<'_>) -> Result<SocketAddr, Refused> {
+/// `HOST` is an address without brackets, zone or port. An IPv4-mapped IPv6 address
+/// (`::ffff:127.0.0.1`) means the IPv4 address.
+pub fn address(
+    port: &Setting<u16>,
+    environment: &Environment<'_>,
+) -> Result<SocketAddr, InvalidSetting> {
     let expected = || "an IPv4 or IPv6 address".to_owned();
     let parse = |text: &str| Some(text.parse::<IpAddr>().ok()?.to_canonical());
     let host = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -86,30 +89,33 @@ fn read<T>(
     default: T,
     expected: impl FnOnce() -> String,
     parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, Refused> {
+) -> Result<T, InvalidSetting> {
     let Some(value) = environment(name) else {
         return Ok(default);
     };
-    value.to_str().and_then(parse).ok_or_else(|| Refused {
-        name,
-        expected: expected(),
-        value,
-    })
+    value
+        .to_str()
+        .and_then(parse)
+        .ok_or_else(|| InvalidSetting {
+            name,
+            expected: expected(),
+            value,
+        })
 }
 
-/// A variable that was refused.
+/// A variable with an invalid value.
 #[derive(Debug)]
-pub struct Refused {
+pub struct InvalidSetting {
     name: &'static str,
     value: OsString,
     expected: String,
 }
 
-impl Error for Refused {}
+impl Error for InvalidSetting {}
 
-impl Display for Refused {
+impl Display for InvalidSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Refused {
+        let InvalidSetting {
             name,
             value,
             expected,

@@ -1,16 +1,19 @@
-//! The client's address behind proxies, whatever the client sends.
+//! Checks the client's address behind proxies, for any header lines of the client.
 //!
-//! An input that begins with `x`, `f` or `c` has in its first line the name of a header, which is
-//! `x-forwarded-for`, `forwarded` or one of a CDN, and in the others the lines of that header, sent
-//! by a trusted peer. Any other is a chain: a client of any address sends header lines of any
-//! bytes, and up to four trusted proxies add the address that they saw, or hide it, in all
-//! spellings that are legal. It checks
+//! There are two kinds of input:
 //!
-//! - that no bytes panic, and that the same request has the same key again;
-//! - that a chain ends at the client's own address, whatever it sent; or at the proxy that hid or
-//!   dropped what is further out;
-//! - that whatever else is found stands in a header line that is to be read, or is the peer;
-//! - that it is what a reading from left to right finds, where the lines are well formed.
+//! - *Lines.* The input begins with `x`, `f` or `c`. Its first line names a header:
+//!   `x-forwarded-for`, `forwarded` or one of a CDN. The other lines are header lines that a
+//!   trusted peer sends.
+//! - *A chain* (any other input). A client with any address sends header lines of any bytes. Up to
+//!   four trusted proxies add the address that they saw, or hide it, in every legal spelling.
+//!
+//! The target checks that
+//!
+//! - no bytes panic, and the same request has the same key again;
+//! - a chain ends at the client's own address, or at the proxy that hid or dropped it;
+//! - any other result is an address in a header line that is read, or the peer;
+//! - the result equals that of a reading from left to right, if the lines are well formed.
 //!
 //! `cargo fuzz fmt client_address FILE` prints an input.
 

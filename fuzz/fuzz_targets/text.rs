@@ -1,12 +1,13 @@
-//! The text form of quotas and policies.
+//! Checks the text form of quotas and policies.
 //!
-//! An input that is UTF-8 is a text as it stands; any other is spelled from pieces of the grammar.
-//! It checks
+//! An input that is UTF-8 is the text itself. Any other input spells a text from pieces of the
+//! grammar. The target checks that
 //!
-//! - that parsing never panics, and that `Quota` and `Policy` of 1, 2 and 3 agree on each text;
-//! - that a text spelled by the grammar means what its pieces mean;
-//! - that whatever parses prints as a text that parses back to an equal value;
-//! - that every error is one short line, which names a place in the text and what is found there.
+//! - parsing never panics, and `Quota` and `Policy` of up to 3 quotas agree on each text that they
+//!   have room for;
+//! - a text that is spelled by the grammar means what its pieces mean;
+//! - a value that was parsed prints as a text that parses back to an equal value;
+//! - every error is one short line that names a place in the text and what was found there.
 //!
 //! `cargo fuzz fmt text FILE` prints an input.
 

@@ -1,4 +1,4 @@
-//! The target `client_address`: who a request comes from, behind proxies.
+//! The target `client_address`: finds the client of a request behind proxies.
 
 mod address;
 mod chain;
@@ -19,12 +19,12 @@ use self::chain::Chain;
 
 #[derive(Debug)]
 pub enum Input {
-    /// All lines of the header that is read, before a trusted peer.
+    /// All lines of the header that is read, as a trusted peer sends them.
     Lines(Reads, Vec<HeaderValue>),
     Chain(Chain),
 }
 
-/// Which header is read.
+/// The header that is read.
 #[derive(Arbitrary, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reads {
     XForwardedFor,
@@ -45,11 +45,11 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// What a header line can carry of these bytes.
+/// Returns a header line of the bytes that a header line can carry.
 fn value(bytes: &[u8]) -> HeaderValue {
     let is_carried = |byte: &u8| matches!(*byte, b'\t' | b' '..=b'~' | 0x80..);
     let carried: Vec<u8> = bytes.iter().copied().filter(is_carried).collect();
-    HeaderValue::from_bytes(&carried).expect("only what is carried is left")
+    HeaderValue::from_bytes(&carried).expect("these bytes are legal in a header line")
 }
 
 pub fn run(input: &Input) {
@@ -70,10 +70,10 @@ pub fn run(input: &Input) {
     }
 }
 
-/// HeaderKey lines, in the order in which they arrive.
+/// Header lines, in the order in which they arrive.
 type Lines = Vec<(Reads, HeaderValue)>;
 
-/// How addresses are found.
+/// The settings of a key by address.
 #[derive(Debug)]
 struct Setting {
     reads: Reads,
@@ -83,21 +83,22 @@ struct Setting {
 }
 
 impl Setting {
-    /// Whom a request with these header lines is from, after that was held to what is known of it.
+    /// Returns the client of a request with these header lines, after checking all that is known of
+    /// it.
     fn client(&self, peer: IpAddr, lines: &Lines) -> IpAddr {
         let mut request = Request::new(());
         request.extensions_mut().insert(peer);
         for (header, line) in lines {
             request.headers_mut().append(header.name(), line.clone());
         }
-        let ask = || {
+        let find = || {
             *self
                 .key()
                 .key(&Head::from(&request))
                 .expect("there is a peer")
         };
-        let client = ask();
-        assert_eq!(client, ask());
+        let client = find();
+        assert_eq!(client, find());
 
         let read = lines.iter().filter(|(header, _)| *header == self.reads);
         let read: Vec<&[u8]> = read.map(|(_, line)| line.as_bytes()).collect();

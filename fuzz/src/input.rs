@@ -1,4 +1,4 @@
-//! The input of the target `operations`: a policy, and what is done under it.
+//! The input of the target `operations`: a policy, and operations under it.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tollgate::Quota;
 
 #[derive(Debug)]
 pub struct Input {
-    /// Whether the clock steps back without a sweep before.
+    /// Whether the clock steps back without a sweep before it.
     pub unforeseen: bool,
     pub first: Numbers,
     pub second: Option<Numbers>,
     pub operations: Vec<Operation>,
 }
 
-/// Of a quota, unless they are refused.
+/// The numbers of a quota, which may be invalid.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers {
     units: u64,
@@ -39,11 +39,11 @@ pub enum Operation {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Key(#[arbitrary(with = |u: &mut Unstructured| u.int_in_range(0..=2))] pub u8);
 
-/// How many units are asked for.
+/// The number of units of a request.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Amount {
     Units(u8),
-    /// What the bucket holds, or one off.
+    /// The units in the bucket, or one off.
     Remaining(Off),
     /// The smaller burst, or one off.
     Burst(Off),
@@ -54,13 +54,13 @@ pub enum Amount {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Step {
     Nanos(u8),
-    /// The time that so many units of the last quota take, or one ns off.
+    /// The time that this number of units of the last quota takes, or 1 ns off.
     Units(u8, Off),
-    /// The wait until the key may spend so much, or one ns off.
+    /// The wait until the key may spend this amount, or 1 ns off.
     Retry(Key, Amount, Off),
-    /// The wait until the key's bucket is full, or one ns off.
+    /// The wait until the key's bucket is full, or 1 ns off.
     Reset(Key, Off),
-    /// The time that is left until time stands still, or one ns off.
+    /// The time until the end of the limiter's time, or 1 ns off.
     Horizon(Off),
     Wide(#[arbitrary(with = wide)] u64),
 }
@@ -68,7 +68,7 @@ pub enum Step {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Off(#[arbitrary(with = |u: &mut Unstructured| u.int_in_range(-1..=1))] pub i64);
 
-/// Any magnitude is as likely as any other.
+/// Returns a number of any magnitude, each as likely as any other.
 pub(crate) fn wide(u: &mut Unstructured) -> Result<u64> {
     Ok(u64::arbitrary(u)? >> u.int_in_range(0..=63)?)
 }
@@ -81,7 +81,7 @@ impl<'a> Arbitrary<'a> for Input {
             second: u.arbitrary()?,
             operations: Vec::new(),
         };
-        // As many as there are, but never so many that a single run takes long.
+        // At most 32 operations, so that no run takes long.
         while !u.is_empty() && input.operations.len() < 32 {
             input.operations.push(u.arbitrary()?);
         }
@@ -94,7 +94,7 @@ impl<'a> Arbitrary<'a> for Numbers {
         const SECOND: u64 = 1_000_000_000;
         const PERIODS: [u64; 4] = [SECOND, 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND];
         let (units, nanos) = match u.int_in_range(0..=3)? {
-            // Exact, whatever the period.
+            // Exact for every period.
             0 => (1, wide(u)?),
             1 => (u64::from(u16::arbitrary(u)?), *u.choose(&PERIODS)?),
             2 => (u64::from(u8::arbitrary(u)?), u64::from(u8::arbitrary(u)?)),
@@ -114,16 +114,17 @@ impl<'a> Arbitrary<'a> for Numbers {
 }
 
 impl Numbers {
-    /// The quota, if need be with the largest burst that it accepts; none if the rate is refused.
+    /// Returns the quota, or the one with the largest valid burst if the burst is invalid. Returns
+    /// `None` if the rate is invalid.
     pub(crate) fn quota(&self) -> Option<Quota> {
         let Numbers {
             units,
             period,
             burst,
         } = *self;
-        let refused = match Quota::new(units, period, burst) {
+        let error = match Quota::new(units, period, burst) {
             Ok(quota) => return Some(quota),
-            Err(refused) => refused.to_string(),
+            Err(error) => error.to_string(),
         };
         let accepted = |burst| Quota::new(units, period, burst).ok();
         let most = (0..64).rev().map(|bit| 1 << bit).fold(0, |most, bit| {
@@ -135,12 +136,12 @@ impl Numbers {
         });
         assert!(
             burst == 0 || burst > most,
-            "accepts a burst of {most}, but: {refused}"
+            "accepts a burst of {most}, but: {error}"
         );
-        let says_so = refused.ends_with(&format!("; expected at most {most}"));
+        let names_the_bound = error.ends_with(&format!("; expected at most {most}"));
         assert!(
-            burst == 0 || says_so == (most > 0),
-            "accepts a burst of {most}, but: {refused}"
+            burst == 0 || names_the_bound == (most > 0),
+            "accepts a burst of {most}, but: {error}"
         );
         accepted(most)
     }

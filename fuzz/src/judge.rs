@@ -1,4 +1,4 @@
-//! Who is right: what each decision for one key must be.
+//! The expected decisions for one key.
 
 use tollgate::{Decision, Quota};
 
@@ -6,14 +6,14 @@ use crate::oracle::{Answer, Bracket, Oracle, answer, is_exact};
 
 #[derive(Clone)]
 pub(crate) enum Judge {
-    /// Knows every number.
+    /// Expects every number exactly.
     Exact(Oracle),
-    /// Knows them to 1 ns, for quotas whose unit does not take a whole number of ns.
+    /// Expects them to within 1 ns, for quotas whose unit does not take a whole number of ns.
     Near(Vec<(Quota, Bracket)>),
 }
 
 impl Judge {
-    /// Of a key that is not known, whose buckets are full.
+    /// Expects the decisions for an unknown key, whose buckets are full.
     pub(crate) fn new(quotas: &[Quota]) -> Judge {
         if quotas.iter().all(is_exact) {
             Judge::Exact(Oracle::new(quotas))
@@ -42,7 +42,7 @@ impl Judge {
     pub(crate) fn peek<const N: usize>(&self, decision: &Decision<N>, n: u64, now: u64) {
         match self {
             Judge::Exact(oracle) => {
-                let asked = oracle.clone().check(now, n);
+                let checked = oracle.clone().check(now, n);
                 let Answer {
                     remaining,
                     reset_after,
@@ -53,7 +53,7 @@ impl Judge {
                     Answer {
                         remaining,
                         reset_after,
-                        ..asked
+                        ..checked
                     }
                 );
             }
@@ -65,7 +65,8 @@ impl Judge {
     }
 }
 
-/// The brackets know no `never`: they are asked only for what a full bucket holds.
+/// Checks which quotas allow the request. A bracket has no notion of a request above the burst, so
+/// it is not called for one.
 fn decide<const N: usize>(
     brackets: &mut Vec<(Quota, Bracket)>,
     decision: &Decision<N>,
@@ -75,12 +76,12 @@ fn decide<const N: usize>(
     let mut spent = brackets.clone();
     let mut allowed = true;
     for ((quota, bracket), part) in spent.iter_mut().zip(decision.quotas()) {
-        let never = n > quota.burst_size();
-        assert_eq!(part.exceeds_burst(), never, "{n} units of {quota}");
-        if never || part.retry_after().is_some() {
+        let exceeds_burst = n > quota.burst_size();
+        assert_eq!(part.exceeds_burst(), exceeds_burst, "{n} units of {quota}");
+        if exceeds_burst || part.retry_after().is_some() {
             allowed = false;
             assert!(
-                never || bracket.deny(now, n),
+                exceeds_burst || bracket.deny(now, n),
                 "denied {n} of {quota} at {now}"
             );
         } else {

@@ -1,4 +1,4 @@
-//! What the fuzz targets do, apart from the fuzzer: so that `cargo test` can run the seeds too.
+//! The bodies of the fuzz targets, without the fuzzer, so that `cargo test` can run the seeds.
 
 pub mod client_address;
 pub mod input;
@@ -16,7 +16,7 @@ mod tests {
 
     use arbitrary::{Arbitrary, Unstructured};
 
-    /// The seeds of a target, and the inputs once found by the fuzzer that are kept beside them.
+    /// Runs the seeds of a target, and the failures that the fuzzer once found.
     fn corpus<T: for<'a> Arbitrary<'a>>(target: &str, run: fn(&T)) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")

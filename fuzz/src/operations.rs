@@ -1,4 +1,4 @@
-//! The target `operations`: what an input does to a limiter.
+//! The target `operations`: applies an input to a limiter.
 
 use crate::input::{Amount, Input, Operation, Step};
 use crate::subject::{KEYS, Subject, nanos};

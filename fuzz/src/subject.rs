@@ -1,4 +1,4 @@
-//! A limiter, held to the laws at every step, and a judge for each of its keys.
+//! A limiter that is checked against the laws at every step, with a judge for each key.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -12,10 +12,10 @@ pub(crate) const KEYS: [u8; 3] = [0, 1, 2];
 pub(crate) struct Subject<const N: usize> {
     pub(crate) timed: Timed<N>,
     quotas: [Quota; N],
-    /// Whether the clock steps back without a sweep before.
+    /// Whether the clock steps back without a sweep before it.
     unforeseen: bool,
     judges: [Judge; KEYS.len()],
-    /// When each key has been allowed how much, since it was forgotten.
+    /// The times and units of the allowed checks of each key, since it was forgotten.
     histories: [Vec<(u64, u64)>; KEYS.len()],
     stored: [bool; KEYS.len()],
 }
@@ -78,7 +78,7 @@ impl<const N: usize> Subject<N> {
 
     pub(crate) fn advance(&mut self, by: u64) {
         self.timed.advance(by);
-        // The limiter reads the clock. What it has not read it cannot hold to.
+        // The limiter reads the clock. It cannot know a time that it has not read.
         _ = self.look(KEYS[0], 0);
     }
 
@@ -95,12 +95,12 @@ impl<const N: usize> Subject<N> {
         bursts.fold(u64::MAX, u64::min)
     }
 
-    /// The time in ns that `n` units of the last quota take.
+    /// Returns the time in ns that `n` units of the last quota take.
     pub(crate) fn time_of(&self, n: u64) -> u64 {
         u64::try_from(time_of(n, &self.quotas[N - 1])).unwrap_or(u64::MAX)
     }
 
-    /// What a peek says, after the limiter has been held to what it says of this instant.
+    /// Peeks, and checks all that the decision says of this instant.
     pub(crate) fn look(&self, key: u8, n: u64) -> Decision<N> {
         let judge = &self.judges[usize::from(key)];
         let peek_n = |n| {
@@ -121,15 +121,15 @@ impl<const N: usize> Subject<N> {
         assert!(!peek.is_allowed() || remaining == binding.remaining());
 
         for (part, quota) in peek.quotas().iter().zip(&self.quotas) {
-            // No step back of time locks a key out.
+            // No step back locks a key out.
             let longest = time_of(quota.burst_size(), quota);
             assert!(part.reset_after().as_nanos() <= longest);
         }
         peek
     }
 
-    /// Holds the limiter to the waits of a peek, in a twin that has seen nothing but what the key
-    /// was allowed: no sweep, no other key, no step back.
+    /// Checks the waits of a peek in a twin, which has only seen the allowed checks of the key: no
+    /// sweep, no other key, no step back.
     pub(crate) fn comes_true(&self, peek: &Decision<N>, key: u8, n: u64) {
         let (id, now) = (usize::from(key), self.timed.now());
         let mut twin = Timed::new(self.quotas);
@@ -142,36 +142,37 @@ impl<const N: usize> Subject<N> {
 
         let after = |wait| now.saturating_add(nanos(wait));
         let retry = peek.retry_after().map(after);
-        let resets = peek.quotas().map(|part| after(part.reset_after()));
+        let resets = peek.quotas().iter().map(|part| after(part.reset_after()));
+        let resets: Vec<u64> = resets.collect();
 
-        let waits = resets.into_iter().chain(retry);
+        let waits = resets.iter().copied().chain(retry);
         let mut times: Vec<u64> = waits
             .flat_map(|then| [then.saturating_sub(1), then])
             .collect();
         times.sort_unstable();
-        // After the horizon time stands still.
+        // Time stands still after the horizon.
         for at in times.into_iter().filter(|at| (now..=HORIZON).contains(at)) {
             twin.advance_to(at);
             let later = twin.limiter.peek_n(&key, n);
             self.judges[id].peek(&later, n, at);
             let is_due = peek.is_allowed() || retry.is_some_and(|then| at >= then);
             assert_eq!(later.is_allowed(), is_due);
-            for (part, reset) in later.quotas().iter().zip(resets) {
-                assert_eq!(part.remaining() == part.limit(), at >= reset);
+            for (part, reset) in later.quotas().iter().zip(&resets) {
+                assert_eq!(part.remaining() == part.limit(), at >= *reset);
             }
         }
     }
 }
 
-/// All that a decision says of each quota.
-fn numbers<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
-    let all = |part: QuotaDecision| (part.exceeds_burst(), part.retry_after(), held_by(&part));
-    decision.quotas().map(all)
+/// Returns all numbers of each quota of a decision.
+fn numbers<const N: usize>(decision: &Decision<N>) -> Vec<impl PartialEq + Debug + use<N>> {
+    let all = |part: &QuotaDecision| (part.exceeds_burst(), part.retry_after(), held_by(part));
+    decision.quotas().iter().map(all).collect()
 }
 
-/// Of these, what does not depend on how much was asked for.
-fn held<const N: usize>(decision: &Decision<N>) -> [impl PartialEq + Debug; N] {
-    decision.quotas().map(|part| held_by(&part))
+/// Returns the numbers that do not depend on the units of the request.
+fn held<const N: usize>(decision: &Decision<N>) -> Vec<(u64, Duration)> {
+    decision.quotas().iter().map(held_by).collect()
 }
 
 fn held_by(part: &QuotaDecision) -> (u64, Duration) {
@@ -182,7 +183,7 @@ fn count(keys: [bool; KEYS.len()]) -> usize {
     keys.into_iter().filter(|is_one| *is_one).count()
 }
 
-/// The time in ns that `n` units take, rounded up.
+/// Returns the time in ns that `n` units take, rounded up.
 fn time_of(n: u64, quota: &Quota) -> u128 {
     (u128::from(n) * quota.period().as_nanos()).div_ceil(u128::from(quota.units()))
 }

@@ -1,4 +1,4 @@
-//! The target `text`: what a text means, and how an error explains itself.
+//! The target `text`: the meaning of a text, and the message of an error.
 
 use std::{
     fmt::{Debug, Display},
@@ -13,7 +13,7 @@ use crate::input::wide;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Every period that is documented: its ns, and its names.
+/// Every documented period: its ns and its names.
 const PERIODS: [(u64, &[&str]); 8] = [
     (1, &["nanosecond", "nanoseconds", "ns"]),
     (1_000, &["microsecond", "microseconds", "us", "µs"]),
@@ -34,7 +34,7 @@ pub enum Input {
     },
 }
 
-/// What breaks the grammar, and before which character it is put.
+/// Characters that break the grammar, and their place.
 #[derive(Arbitrary, Debug)]
 pub struct Noise {
     #[arbitrary(with = character)]
@@ -43,7 +43,7 @@ pub struct Noise {
     before: u8,
 }
 
-/// One quota, by the grammar.
+/// One quota, spelled by the grammar.
 #[derive(Arbitrary, Debug)]
 pub struct Spelled {
     units: Number,
@@ -60,7 +60,7 @@ pub struct Spelled {
 struct Number {
     #[arbitrary(with = wide)]
     value: u64,
-    /// Behind the number's digits: `_` or space, for instance.
+    /// After the digits, such as `_` or a space.
     #[arbitrary(with = |u: &mut Unstructured| u.choose(&["", "_", " ", "\t\n"]).copied())]
     tail: &'static str,
 }
@@ -70,7 +70,7 @@ impl<'a> Arbitrary<'a> for Input {
         if let Some(Ok(text)) = u.peek_bytes(u.len()).map(str::from_utf8) {
             return Ok(Input::Text(text.to_owned()));
         }
-        // That a text is spelled can be told by its first byte, which means nothing else.
+        // The first byte has no other meaning than that a text is spelled.
         u.bytes(1)?;
         let noise = u.arbitrary()?;
         let mut quotas = vec![u.arbitrary()?];
@@ -81,7 +81,7 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// One that the grammar knows, as often as any other.
+/// Returns a character of the grammar in half of all cases.
 fn character(u: &mut Unstructured) -> Result<char> {
     match u.arbitrary()? {
         true => u.choose(&['0', '/', ';', ' ', '_', 's']).copied(),
@@ -106,7 +106,7 @@ pub fn run(input: &Input) {
                 text.insert_str(place.map_or(text.len(), |(at, _)| at), &noise);
                 parse(&text);
             } else {
-                // One quota that is refused refuses the policy.
+                // One invalid quota makes the policy invalid.
                 let all: Option<Vec<_>> = quotas.iter().map(Spelled::meaning).collect();
                 let meaning = all.filter(|quotas| quotas.len() <= 3);
                 assert_eq!(parse(&text), meaning, "{text:?}");
@@ -115,18 +115,21 @@ pub fn run(input: &Input) {
     }
 }
 
-/// Parses `text` in every way there is, to the quotas that it means.
+/// Parses `text` as every type, and returns the quotas that it means. Each type with room for them
+/// returns the same.
 fn parse(text: &str) -> Option<Vec<Quota>> {
-    let quota = parse_as::<Quota>(text);
-    let one = parse_as::<Policy<1>>(text).map(|policy| policy.quotas().to_vec());
-    let two = parse_as::<Policy<2>>(text).map(|policy| policy.quotas().to_vec());
-    let three = parse_as::<Policy<3>>(text).map(|policy| policy.quotas().to_vec());
-    assert_eq!(one, quota.map(|quota| vec![quota]), "{text:?}");
-
-    let meanings = [one, two, three].into_iter().flatten();
-    let meanings: Vec<_> = meanings.collect();
-    assert!(meanings.len() <= 1, "{text:?}");
-    meanings.into_iter().next()
+    let quotas = [
+        parse_as::<Quota>(text).map(|quota| vec![quota]),
+        parse_as::<Policy<1>>(text).map(|policy| policy.quotas().to_vec()),
+        parse_as::<Policy<2>>(text).map(|policy| policy.quotas().to_vec()),
+        parse_as::<Policy<3>>(text).map(|policy| policy.quotas().to_vec()),
+    ];
+    let meaning = quotas[3].clone();
+    for (quotas, room) in quotas.into_iter().zip([1, 1, 2, 3]) {
+        let fitting = meaning.clone().filter(|quotas| quotas.len() <= room);
+        assert_eq!(quotas, fitting, "{text:?}");
+    }
+    meaning
 }
 
 fn parse_as<T>(text: &str) -> Option<T>
@@ -140,8 +143,8 @@ where
             assert!(text.chars().all(is_of_the_grammar), "{text:?}");
             Some(value)
         }
-        Err(refused) => {
-            let message = refused.to_string();
+        Err(error) => {
+            let message = error.to_string();
             assert!(message.chars().count() < 400, "{message:?}");
             assert!(!message.contains(char::is_control), "{message:?}");
             assert!(explains(&message, text), "{message:?} on {text:?}");
@@ -151,8 +154,8 @@ where
     }
 }
 
-/// Whether a text that means something may hold `c`. Of what is not ASCII these are blanks, and the
-/// micro sign as it is, as the Greek letter, and as the upper case of both.
+/// Whether a valid text may contain `c`. Outside of ASCII these are blanks, the micro sign, the
+/// Greek letter mu, and the upper case of both.
 fn is_of_the_grammar(c: char) -> bool {
     let is_mark = matches!(c, '/' | ';' | '_');
     let is_micro = matches!(c, '\u{b5}' | '\u{3bc}' | '\u{39c}');
@@ -164,7 +167,7 @@ fn quotes_blanks_at_its_end(message: &str) -> bool {
     let Some((before, _)) = message.rsplit_once("\" at character ") else {
         return false;
     };
-    // What is not printable, as most blanks are, is shown escaped.
+    // The message escapes characters that do not print, as most blanks do not.
     let end = before.trim_end_matches('…');
     end.ends_with(char::is_whitespace)
         || ["\\t", "\\n", "\\r"]
@@ -172,7 +175,7 @@ fn quotes_blanks_at_its_end(message: &str) -> bool {
             .any(|blank| end.ends_with(blank))
 }
 
-/// Whether an error's message says what was found and where; characters count from 1.
+/// Whether the message of an error says what was found and where. Characters count from 1.
 fn explains(message: &str, text: &str) -> bool {
     let Some((_, after)) = message.rsplit_once(" at character ") else {
         let counts = |n| message.starts_with(&format!("found {n} quota"));

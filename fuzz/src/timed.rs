@@ -1,4 +1,4 @@
-//! A limiter on a clock of its own, which is moved to the ns.
+//! A limiter on its own clock, which moves by single ns.
 
 use std::{
     cell::RefCell,
@@ -10,19 +10,19 @@ use tollgate::{ManualClock, Quota, RateLimiter};
 
 use crate::oracle::Counted;
 
-/// The uptime in ns at which a limiter's time stops, as the documentation of `Clock` has it.
+/// The uptime in ns at which a limiter's time stops, as documented at `Clock`.
 pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 
-/// What the clock reads when the limiter is built, so that it can step back before that.
+/// The reading of the clock when the limiter is built. The clock can then step back before it.
 const START: u64 = 1_000_000_000;
 
 pub(crate) struct Timed<const N: usize> {
-    /// With a hasher that is not seeded: an input does the same in every run.
+    /// Its hasher has no seed, so an input does the same in every run.
     pub(crate) limiter: RateLimiter<u8, N, BuildHasherDefault<DefaultHasher>>,
     clock: ManualClock,
-    /// What the clock reads.
+    /// The reading of the clock.
     reading: u64,
-    /// What the limiter makes of that, which reads the clock after each step of it.
+    /// The time of the limiter, which reads the clock after each of its steps.
     counted: RefCell<Counted>,
 }
 
@@ -44,7 +44,7 @@ impl<const N: usize> Timed<N> {
         }
     }
 
-    /// The ns that the limiter has counted since it was built.
+    /// Returns the ns that the limiter has counted since it was built.
     pub(crate) fn now(&self) -> u64 {
         self.counted.borrow_mut().at(self.reading).min(HORIZON)
     }
@@ -58,7 +58,7 @@ impl<const N: usize> Timed<N> {
         self.advance(self.until(now));
     }
 
-    /// How far the clock has to go until the limiter counts `then`.
+    /// Returns how far the clock has to move until the limiter's time is `then`.
     pub(crate) fn until(&self, then: u64) -> u64 {
         match then.saturating_sub(self.now()) {
             0 => 0,

@@ -1,37 +1,45 @@
-//! The arithmetic of one quota on one word: pure, with no clock and no atomics.
+//! The arithmetic of one bucket.
 //!
-//! The word of a bucket is the point on the quota's [axis](crate::arith::scale) up to which units are
-//! spent. With `E` short for the steps earned by now:
+//! A bucket is one number, *spent*: the point on the quota's [axis](super::scale) up to which units
+//! are spent. `E` stands for the steps earned by now, and `depth` for the burst in steps:
 //!
 //! ```text
-//!            E            word                    E + depth
+//!            E            spent                   E + depth
 //! -----------|--------------|-------------------------|-----> steps
-//!             \__ in debt _/ \______ available ______/
+//!             \___ debt ___/ \______ available ______/
 //! ```
 //!
-//! 1. `word <= E`: the bucket is full. 0, the word of a key never seen, is full at any time.
-//! 2. `available = depth - max(0, word - E)`, in steps; `depth` is the burst.
-//! 3. Spending starts at `max(word, E)`: what was earned while the bucket was full is lost.
-//! 4. No word ever lies beyond `E + depth` at the time it was written; at an earlier `now`, as
-//!    after a step back of time, the bucket holds nothing and the word stands.
+//! 1. `spent <= E`: the bucket is full. 0, the state of a key never seen, is full at any time.
+//! 2. `available = depth - max(0, spent - E)`, in steps.
+//! 3. Spending starts at `max(spent, E)`: what was earned while the bucket was full is lost.
+//! 4. `spent` never lies beyond `E + depth` at the time it is written. At an earlier time, after the
+//!    clock has stepped back, the bucket holds nothing and `spent` stays.
 
 use std::{cmp::Ordering, time::Duration};
 
-use crate::arith::scale::{Axis, Scale};
-use crate::quota::Quota;
+use super::scale::{Axis, Scale};
 
+/// The rate and the burst of a bucket, ready to be evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     axis: Axis,
+    /// The burst in units.
     burst: u64,
     /// The burst in steps.
     depth: u64,
 }
 
 impl Bucket {
-    pub(crate) const fn new(quota: &Quota) -> Bucket {
-        let axis = quota.axis();
-        let burst = quota.burst_size();
+    /// Takes the place of a quota that a policy does not have: it earns nothing, owes nothing, and
+    /// every request passes. It needs no branch: a unit has 0 steps.
+    pub(crate) const ABSENT: Bucket = Bucket {
+        axis: Axis::ABSENT,
+        burst: u64::MAX,
+        depth: 0,
+    };
+
+    /// `burst` is the one that `axis` was made for, so that it fits in steps.
+    pub(crate) const fn new(axis: Axis, burst: u64) -> Bucket {
         Bucket {
             axis,
             burst,
@@ -39,30 +47,37 @@ impl Bucket {
         }
     }
 
-    /// The steps earned by `now`, in ns.
+    /// Returns the steps earned by `now`, in ns.
     #[inline]
-    pub(crate) fn earned(&self, now: u64) -> u64 {
+    pub(super) fn earned(&self, now: u64) -> u64 {
         self.axis.earned(now)
     }
 
-    /// Whether the bucket is full once so much is earned.
+    /// Whether the bucket is full once `earned` steps are earned.
     #[inline]
-    pub(crate) fn is_full(&self, word: u64, earned: u64) -> bool {
-        word <= earned
+    pub(super) fn is_full(&self, spent: u64, earned: u64) -> bool {
+        spent <= earned
     }
 
-    /// The word after spending `n` units, if the bucket holds as many once so much is earned.
+    /// Whether a full bucket holds `n` units.
     #[inline]
-    pub(crate) fn try_spend(&self, word: u64, earned: u64, n: u64) -> Option<u64> {
+    pub(super) fn can_hold(&self, n: u64) -> bool {
+        n <= self.burst
+    }
+
+    /// Returns `spent` after spending `n` units more, or `None` if the bucket holds fewer once
+    /// `earned` steps are earned.
+    #[inline]
+    pub(super) fn try_spend(&self, spent: u64, earned: u64, n: u64) -> Option<u64> {
         if n == 0 {
-            return Some(word);
+            return Some(spent);
         }
-        if n > self.burst {
+        if !self.can_hold(n) {
             return None;
         }
         // At most depth, as n is at most the burst; so neither line below can overflow.
         let cost = n * self.axis.scale.steps_per_unit;
-        let start = word.max(earned);
+        let start = spent.max(earned);
         if start <= earned + (self.depth - cost) {
             Some(start + cost)
         } else {
@@ -70,66 +85,86 @@ impl Bucket {
         }
     }
 
-    /// All that can be said of it, with what is earned by `now`.
+    /// Returns the bucket as it stands at `now`, when `earned` steps are earned.
     #[inline]
-    pub(crate) fn reading(&self, word: u64, earned: u64, now: u64) -> Reading {
-        Reading {
+    pub(super) fn view(&self, spent: u64, earned: u64, now: u64) -> BucketView {
+        BucketView {
             scale: self.axis.scale,
             burst: self.burst,
             depth: self.depth,
-            word,
+            spent,
             earned,
             now,
         }
     }
+
+    /// Returns the time in which an empty bucket fills.
+    pub(crate) fn fill_time(&self) -> Duration {
+        self.view(0, 0, 0).time_to_earn(self.burst)
+    }
 }
 
-/// A bucket at one instant, in raw numbers: dividing waits until somebody asks.
+/// A bucket at one instant, in raw numbers. Nothing is divided until a number is needed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct BucketView {
     scale: Scale,
     pub(crate) burst: u64,
     depth: u64,
-    word: u64,
+    spent: u64,
     earned: u64,
     now: u64,
 }
 
-impl Reading {
-    /// The whole units in the bucket.
+impl BucketView {
+    /// Returns the whole units in the bucket.
     pub(crate) fn remaining(&self) -> u64 {
-        let debt = self.word.saturating_sub(self.earned);
+        let debt = self.spent.saturating_sub(self.earned);
         self.depth.saturating_sub(debt) / self.scale.steps_per_unit
     }
 
-    /// From now to the first ns at which the bucket holds `n` units, which is at most the burst.
+    /// Returns the time from now to the first ns at which the bucket holds `n` units, which is at
+    /// most the burst.
     pub(crate) fn wait_for(&self, n: u64) -> Duration {
         let cost = n * self.scale.steps_per_unit;
-        // E(t) + depth >= word + cost
-        self.until(self.word.saturating_sub(self.depth - cost))
+        // E(t) + depth >= spent + cost
+        self.until(self.spent.saturating_sub(self.depth - cost))
     }
 
-    /// Greater if a unit takes longer to be earned than in the other bucket.
-    pub(crate) fn cmp_slowness(&self, other: &Reading) -> Ordering {
+    /// Compares how long a unit takes to be earned: greater if longer than in the other bucket.
+    pub(crate) fn cmp_slowness(&self, other: &BucketView) -> Ordering {
         self.scale.cmp_slowness(&other.scale)
     }
 
-    /// The time that this bucket takes to fill from empty.
-    pub(crate) fn fill_time(&self) -> Duration {
-        self.time_to_earn(self.burst)
-    }
-
-    /// The time in which `n` units are earned, which is at most the burst.
+    /// Returns the time in which `n` units are earned, which is at most the burst.
     pub(crate) fn time_to_earn(&self, n: u64) -> Duration {
         Duration::from_nanos(self.scale.time_of(n * self.scale.steps_per_unit))
     }
 
-    /// From now to the first ns at which the bucket is full.
+    /// Returns the time from now to the first ns at which the bucket is full.
     pub(crate) fn wait_until_full(&self) -> Duration {
-        self.until(self.word)
+        self.until(self.spent)
     }
 
     fn until(&self, step: u64) -> Duration {
         Duration::from_nanos(self.scale.time_of(step).saturating_sub(self.now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot of a policy without a quota makes no difference to any request, at any time.
+    #[test]
+    fn an_absent_bucket_denies_nothing_and_is_always_full() {
+        let absent = Bucket::ABSENT;
+        for now in [0, 1, u64::MAX / 7, crate::arith::scale::HORIZON] {
+            let earned = absent.earned(now);
+            for n in [0, 1, 1 << 40, u64::MAX] {
+                assert_eq!(absent.try_spend(0, earned, n), Some(0));
+                assert!(absent.can_hold(n));
+            }
+            assert!(absent.is_full(0, earned));
+        }
     }
 }

@@ -1,34 +1,34 @@
 //! Time as earned units, rounded once and never again.
 //!
 //! A quota earns `units` per `period`. Its *axis* counts what has been earned since the limiter
-//! started, in *steps*: a unit is a whole number of steps, and
+//! started, in *steps*. A unit is a whole number of steps, and
 //!
 //! ```text
 //! E(t) = floor(t * units * steps_per_unit / period)        t in ns
 //! ```
 //!
 //! is the only place where anything is rounded. Spending, refilling and waiting are then whole
-//! steps, added and compared exactly. So a bucket is, decision for decision, the rational model
-//! run on a clock that reads `E(t) / rate` instead of `t`: earlier by less than one step.
+//! steps, added and compared exactly. So each decision is the one of the rational model on a clock
+//! that reads `E(t) / rate` instead of `t`, which is earlier by less than one step.
 //!
 //! 1. **A step is at most 1 ns.** The deviation of that clock is below 1 ns, whatever the rate.
 //! 2. **A unit that takes a whole number of ns is exact.** So is any rate whose lowest terms have
-//!    a small numerator: `steps_per_unit` is then the period in lowest terms and `E(t)` is
+//!    a small numerator. There `steps_per_unit` is the period in lowest terms and `E(t)` is
 //!    `t * units`, with nothing to round.
-//! 3. **`E` is that floor exactly**, for every `t` up to [`HORIZON`]: the rate is kept with 128
-//!    fractional bits, rounded up by less than 2^-128, so that `t * rate` is too large by less
-//!    than 2^-66, and a product that is not whole lies at least `1 / period > 2^-64` below the
-//!    next whole number. (With the 64 fractional bits that one multiplication affords, the error
-//!    reaches a fifth of a step in a century, and a unit due at a whole second may come 1 ns late.)
-//! 4. **Nothing overflows.** [`Axis::new`] refuses what would not fit: a century of earning and
-//!    one full bucket, together, in 64 bits.
+//! 3. **`E` is that floor exactly**, for every `t` up to [`HORIZON`]. The rate is kept with 128
+//!    fractional bits, rounded up by less than 2^-128, so `t * rate` is too large by less than
+//!    2^-66. A product that is not whole lies at least `1 / period > 2^-64` below the next whole
+//!    number. (64 fractional bits would not do: the error reaches a fifth of a step in a century,
+//!    and a unit due at a whole second could come 1 ns late.)
+//! 4. **Nothing overflows.** A century of earning and one full bucket fit in 64 bits together.
+//!    [`Axis::new`] returns an error if they would not.
 
 use std::cmp::Ordering;
 
 /// The uptime that every quota can count exactly, in ns: 100 years of 365.25 days.
 pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 
-/// The most units a second that an axis can count for a century.
+/// The highest rate that an axis can count for a century, in units a second.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "below 6e9, computed in const context"
@@ -39,7 +39,7 @@ pub(crate) const MAX_PER_SECOND: u64 =
 /// The longest a single unit may take, in ns: about 484 years.
 pub(crate) const MAX_NANOS_PER_UNIT: u64 = u64::MAX - HORIZON;
 
-/// Why units, a period and a burst have no axis.
+/// Why there is no axis for units, a period and a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RangeError {
     NoUnits,
@@ -49,13 +49,13 @@ pub(crate) enum RangeError {
     TooFast,
     /// One unit takes longer than [`MAX_NANOS_PER_UNIT`].
     TooSlow,
-    /// The rate fits, with a burst of `most` units at the most.
+    /// The rate fits with a burst of at most `most` units.
     BurstTooLarge {
         most: u64,
     },
 }
 
-/// The ratio between units, steps and ns. Enough to divide by, when asked.
+/// The ratio between units, steps and ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale {
     pub(crate) steps_per_unit: u64,
@@ -75,6 +75,19 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
+    /// The axis of a quota that does not exist: it earns nothing, and a unit has 0 steps. Only a
+    /// [bucket](super::bucket::Bucket::ABSENT) that is never shown uses it.
+    pub(super) const ABSENT: Axis = Axis {
+        scale: Scale {
+            steps_per_unit: 0,
+            units: 0,
+            period: 1,
+        },
+        whole: 0,
+        fraction_high: 0,
+        fraction_low: 0,
+    };
+
     /// Chooses the finest axis on which a century of `units` per `period` ns and a bucket of
     /// `burst` units fit.
     pub(crate) const fn new(units: u64, period: u64, burst: u64) -> Result<Axis, RangeError> {
@@ -95,7 +108,7 @@ impl Axis {
 
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "each quotient has 64 bits, as said beside"
+        reason = "each quotient has 64 bits, as shown below"
     )]
     const fn of(scale: Scale) -> Axis {
         let period = scale.period as u128;
@@ -114,7 +127,7 @@ impl Axis {
         }
     }
 
-    /// `E(now)`: the steps earned by `now`, which is at most [`HORIZON`].
+    /// Returns `E(now)`: the steps earned by `now`, which is at most [`HORIZON`].
     #[inline]
     pub(crate) const fn earned(&self, now: u64) -> u64 {
         debug_assert!(now <= HORIZON);
@@ -159,7 +172,7 @@ impl Scale {
         })
     }
 
-    /// Says what is wrong with a rate and burst for which even the coarsest axis is too fine.
+    /// Returns what is wrong with a rate and burst for which even the coarsest axis is too fine.
     const fn range_error(units: u64, period: u64, coarsest: u64, room: u128) -> RangeError {
         // coarsest * units is below period + units, so this has at most 64 + 1 + 62 bits.
         let century = HORIZON as u128 * (coarsest as u128 * units as u128);
@@ -175,15 +188,15 @@ impl Scale {
         }
     }
 
-    /// Greater if a unit takes longer to be earned.
+    /// Compares how long a unit takes to be earned.
     pub(crate) fn cmp_slowness(&self, other: &Scale) -> Ordering {
         let crossed = |one: &Scale, other: &Scale| u128::from(one.period) * u128::from(other.units);
         crossed(self, other).cmp(&crossed(other, self))
     }
 
-    /// The first ns at which `E` has reached `step`.
+    /// Returns the first ns at which `E` has reached `step`.
     ///
-    /// `floor(t * rate) >= step` exactly if `t * rate >= step`, as `step` is whole.
+    /// `floor(t * rate) >= step` if and only if `t * rate >= step`, as `step` is whole.
     #[inline]
     pub(crate) const fn time_of(&self, step: u64) -> u64 {
         if self.steps_per_unit == self.period {
@@ -256,12 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_axis_is_refused_for_what_it_is() {
+    fn what_has_no_axis_is_an_error_that_says_why() {
         assert_eq!(Axis::new(u64::MAX, 1, 1), Err(RangeError::TooFast));
         assert_eq!(Axis::new(1, u64::MAX, 1), Err(RangeError::TooSlow));
         assert_eq!(Axis::new(1, u64::MAX, u64::MAX), Err(RangeError::TooSlow));
-        let refused = Axis::new(u64::MAX, u64::MAX - 1, u64::MAX);
-        assert!(matches!(refused, Err(RangeError::BurstTooLarge { .. })));
+        let result = Axis::new(u64::MAX, u64::MAX - 1, u64::MAX);
+        assert!(matches!(result, Err(RangeError::BurstTooLarge { .. })));
         let Err(RangeError::BurstTooLarge { most }) = Axis::new(7, MINUTE, u64::MAX) else {
             panic!("a burst of 2^64 - 1 was taken");
         };

@@ -1,4 +1,4 @@
-//! The system's clock at intervals: one word that the maintenance thread refreshes.
+//! The system clock at intervals: one word that the maintenance thread refreshes.
 
 use std::{cell::Cell, io, time::Duration};
 
@@ -6,16 +6,16 @@ use super::{Clock, monotonic::Timer, nanos};
 use crate::maintenance::{Next, Registration};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, thread_local};
 
-/// About one reading in so many of a thread is checked against the system's clock.
+/// About 1 in 64 readings of each thread is compared with the system clock.
 const CHECK_ONE_IN: u32 = 64;
 
-/// Chooses those readings, in no pattern that the use of several clocks by turns could keep step
-/// with: by the high bits of multiples of 2^32 over the golden ratio.
+/// Chooses these readings by the high bits of multiples of 2^32 over the golden ratio. A thread
+/// that reads several clocks by turns cannot keep step with that pattern.
 fn is_checked(reading: u32) -> bool {
     reading.wrapping_mul(0x9e37_79b9) < u32::MAX / CHECK_ONE_IN
 }
 
-/// How late a refresh must be for a reading to make up for it.
+/// How late a refresh must be before a reading refreshes the time itself.
 const LATE: Duration = Duration::from_millis(100);
 
 thread_local! {
@@ -26,11 +26,11 @@ thread_local! {
     static READINGS: Cell<u32> = Cell::new(0);
 }
 
-/// A time that lags behind the system's by about an interval.
+/// A time that lags behind the system clock by about an interval.
 ///
-/// In a forked child nothing refreshes it, as the maintenance thread is in the parent alone. So
-/// some readings compare it with the system's clock. If it is late, they refresh it, and register
-/// the refresh in this process if that was done by another.
+/// A forked child has no maintenance thread, so nothing refreshes the time there. Some readings
+/// therefore compare it with the system clock. If it is late, they refresh it. They also register
+/// the refresh in this process, if another process had registered it.
 pub(super) struct CoarseClock {
     time: Arc<Time>,
     interval: Duration,
@@ -39,7 +39,8 @@ pub(super) struct CoarseClock {
 
 struct Time {
     timer: Timer,
-    /// In ns. It does not go back, as it is only written by `fetch_max`.
+    /// In ns. It never goes back, since only `fetch_max` writes it. Relaxed: it publishes no other
+    /// memory, so its accesses need no partner.
     cached: AtomicU64,
 }
 
@@ -63,7 +64,7 @@ impl CoarseClock {
         Ok(clock)
     }
 
-    /// Has the time refreshed, unless this process does so already.
+    /// Registers the refresh with the maintenance thread, unless this process has done so already.
     fn register(&self) -> io::Result<()> {
         let mut refresh = self.refresh.lock();
         let is_registered = refresh
@@ -106,7 +107,7 @@ impl CoarseClock {
         let late = self.time.timer.now().saturating_sub(cached);
         if late > nanos(self.interval.saturating_mul(4).max(LATE)) {
             self.time.refresh();
-            // Where no thread can be had, such readings go on refreshing the time.
+            // If the system refuses a thread, such readings go on refreshing the time.
             let _ = self.register();
         }
     }

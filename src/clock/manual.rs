@@ -1,13 +1,13 @@
-//! Time that a test moves.
+//! A clock that tests move.
 
 use std::{fmt, time::Duration};
 
 use super::nanos;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
-/// Time moved by hand, for tests of code that limits.
+/// A clock that stands still until a test moves it.
 ///
-/// Clones share their time. It stands still until it is moved.
+/// Clones share their time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,14 +23,13 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 /// assert!(limiter.allow("alice"));
 /// assert_eq!(clock.now(), Duration::from_secs(1));
 /// ```
-// Advancing releases and reading acquires, so that what a test did before it moved the time has
-// happened for each thread that sees the time moved. Decisions rely on it only across a step back
-// (`Timer`).
+// A move releases and a read acquires. So a thread that reads the moved time also sees what the
+// test did before the move. Decisions rely on this only across a step back (see `Timer`).
 #[derive(Clone)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// Returns a clock that stands at zero.
+    /// Creates a clock that stands at zero.
     #[must_use]
     pub fn new() -> ManualClock {
         ManualClock(Arc::new(AtomicU64::new(0)))
@@ -42,14 +41,14 @@ impl ManualClock {
         Duration::from_nanos(self.nanos())
     }
 
-    /// Moves the time on, at most to 584 years (2^64 - 1 ns) after zero.
+    /// Moves the time forward, at most to 584 years (2^64 - 1 ns) after zero.
     pub fn advance(&self, by: Duration) {
         self.shift(|now| now.saturating_add(nanos(by)));
     }
 
-    /// Moves the time back, at most to zero: to see what a clock that steps back does.
+    /// Moves the time back, at most to zero, to test what a step back does.
     ///
-    /// For a limiter on this clock, time [stands still or counts on](crate::Clock#a-step-back).
+    /// The time of a limiter then [stands still or counts on](crate::Clock#a-step-back).
     pub fn rewind(&self, by: Duration) {
         self.shift(|now| now.saturating_sub(nanos(by)));
     }
@@ -58,7 +57,7 @@ impl ManualClock {
         let moved = self
             .0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(to(now)));
-        debug_assert!(moved.is_ok(), "the update always answers Some");
+        debug_assert!(moved.is_ok(), "the update always returns Some");
     }
 
     #[inline]

@@ -1,53 +1,64 @@
-//! A limiter's time: a clock that has been started, and that does not go back.
+//! The time of a limiter: a clock that has been started and does not go back.
 
 use super::{Clock, Precision};
 use crate::arith::scale::HORIZON;
 use crate::sync::{AtomicU64, Ordering};
 
-/// How far `high_water` may lag behind the system's clock, in ns. Threads share its cache line, and
-/// a check that wrote to it each time would make every other thread wait. See `benches/README.md`.
+/// How far `high_water` may lag behind the system clock, in ns. All threads share its cache line.
+/// If each check wrote to it, every other thread would wait. `docs/architecture.md` has the cost.
 const SYSTEM_LAG: u64 = 1_000_000;
 
-/// Tests move a `ManualClock` back by any time, so it has no lag. In the models it has that of the
-/// system's clock: there a write to `high_water` must not order what nothing else does.
-const EXACT_LAG: u64 = if cfg!(tollgate_loom) { SYSTEM_LAG } else { 0 };
+/// Tests move a `ManualClock` back by any time, so it has no lag. In the models it has the lag of
+/// the system clock: otherwise each write to `high_water` would order accesses that nothing else
+/// orders.
+const EXACT_LAG: u64 = if cfg!(all(test, tollgate_loom)) {
+    SYSTEM_LAG
+} else {
+    0
+};
 
-/// How far the clock may fall behind before its step back is taken for one, in ns. More than cores
-/// ever differ by, so that time is only counted on from a step that is real.
+/// How far the clock may fall behind, in ns, before time counts on. Clocks of cores differ by less,
+/// so time counts on only from a real step back.
 pub(crate) const STEP_TOLERANCE: u64 = 1_000_000_000;
 
 /// Counts ns since it was started. It goes back by at most its lag.
 ///
 /// The time is the reading of the clock plus `shift`, modulo 2^64. `high_water` is a time that some
-/// thread has computed, and a lower bound for those to come:
+/// thread has computed. It is a lower bound for later times:
 ///
-/// - **A step back stands still.** A thread whose time is below `high_water` takes that instead.
-/// - **After a long step back time counts on** from `high_water`: `shift` is raised so that the
-///   reading of now is `high_water`. Nothing is credited, and no wait grows by more than
+/// - **A step back stands still.** A thread whose time is below `high_water` takes `high_water`.
+/// - **After a long step back, time counts on** from `high_water`. `shift` is raised, so that the
+///   current reading maps to `high_water`. Nothing is credited, and no wait grows by more than
 ///   [`STEP_TOLERANCE`].
-/// - **A sweep** publishes its `now` here before it drops the first key. A thread that finds a key
-///   gone, and inserts it anew, does so as of that time or later, and cannot credit the same
-///   interval twice. For this the accesses may be relaxed: the thread reads `high_water` while it
-///   holds the lock of the key's shard, which the sweep has released since.
+/// - **A sweep** publishes its `now` here before it drops the first key. A thread that finds the
+///   key gone and inserts it again cannot use an earlier time, and cannot credit the same interval
+///   twice. Relaxed accesses suffice for this: the thread loads `high_water` under the lock of the
+///   key's shard, which the sweep has released since its store.
 ///
-/// # The order of a step back
+/// # Orderings
 ///
-/// A thread that is off its core between reading the clock and comparing must not take that for a
-/// step back, or time would be credited. So the reading that raises `shift` is made after
-/// `high_water` was loaded, with Acquire: the thread that published that value (Release) had read
-/// the clock before, so a clock that has not stepped back now reads at least as much.
+/// A thread may be off its core between reading the clock and comparing. It must not take this for
+/// a step back, or time would be credited. Two pairs of accesses prevent it:
 ///
-/// `shift` is loaded (Acquire) before the clock is read, and stored (Release) after it was read.
-/// So no thread adds a raised shift to a reading from before the step. (Where that would only be
-/// compared, in `now`, it would be found in `catch_up`.) A shift that is out of
-/// date gives a time that is too early, as if the thread had stalled. It is only raised, and the
-/// compare-and-swap lets one of several threads raise it for one step.
+/// - `high_water`: loaded with Acquire in `catch_up` *before* the clock is read. Its partners are
+///   the Release stores by `fetch_max`. The thread that stored the value had read the clock before.
+///   So a clock that has not stepped back now reads at least as much.
+/// - `shift`: loaded with Acquire *before* the clock is read. Its partner is the Release half of
+///   the compare-and-swap, *after* the clock was read. So no thread adds a raised shift to a
+///   reading from before the step. In `now` such a sum would exceed the lag, and `catch_up` would
+///   read again.
+///
+/// `now` loads `high_water` relaxed, since it only compares. `catch_up` loads it again with
+/// Acquire.
+///
+/// A stale shift gives a time that is too early, as if the thread had stalled. The shift only
+/// grows. The compare-and-swap lets only one of several threads raise it for one step.
 #[derive(Debug)]
 pub(crate) struct Timer {
     clock: Clock,
-    /// What the clock read when the timer was started.
+    /// The reading of the clock when the timer was started.
     start: u64,
-    /// The sum of what time was raised by, less `start`.
+    /// The sum of all raises, less `start`.
     shift: AtomicU64,
     high_water: AtomicU64,
     lag: u64,
@@ -58,7 +69,7 @@ impl Timer {
         let start = clock.nanos();
         let lag = match clock.precision() {
             Precision::System => SYSTEM_LAG,
-            // It never goes back.
+            // The clock never steps back.
             Precision::Coarse => u64::MAX / 2,
             Precision::Exact => EXACT_LAG,
         };
@@ -71,21 +82,21 @@ impl Timer {
         }
     }
 
-    /// The ns since the start, at most [`HORIZON`].
+    /// Returns the ns since the start, at most [`HORIZON`].
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         let high_water = self.high_water.load(Ordering::Relaxed);
         let shift = self.shift.load(Ordering::Acquire);
         let time = self.clock.nanos().wrapping_add(shift);
-        // A time before `high_water` wraps, and is beyond any lag.
+        // The difference of a time before `high_water` wraps, and exceeds any lag.
         if time.wrapping_sub(high_water) <= self.lag {
             return time.min(HORIZON);
         }
         self.catch_up()
     }
 
-    /// Publishes a time that is ahead of `high_water` by more than the lag, or finds one that is
-    /// not behind.
+    /// Returns a time that is not behind `high_water`. Publishes one that is ahead of it, and
+    /// handles a step back.
     #[cold]
     #[inline(never)]
     fn catch_up(&self) -> u64 {
@@ -93,7 +104,7 @@ impl Timer {
             let high_water = self.high_water.load(Ordering::Acquire);
             let shift = self.shift.load(Ordering::Acquire);
             let reading = self.clock.nanos();
-            // Not modulo 2^64: what a step is too large for is a step all the same.
+            // Not modulo 2^64, so that a step of any size is a step.
             let raised = shift.wrapping_add(self.start);
             let time = i128::from(reading) - i128::from(self.start) + i128::from(raised);
             let behind = i128::from(high_water) - time;
@@ -106,7 +117,8 @@ impl Timer {
                 return high_water;
             }
             let Ok(raised) = u64::try_from(i128::from(raised) + behind) else {
-                // 584 years of steps back, which no clock but a test's takes: it stands still.
+                // The steps back add up to 584 years, as only a test's clock does: time stands
+                // still.
                 return high_water;
             };
             let raised = raised.wrapping_sub(self.start);
@@ -116,12 +128,12 @@ impl Timer {
             if exchange.is_ok() {
                 return high_water;
             }
-            // Another thread has raised it, for the same step most likely.
+            // Another thread has raised it, most likely for the same step.
         }
     }
 
-    /// Returns the time for a sweep by the maintenance thread. It does not call the user's code:
-    /// for a clock that is a function, it returns the latest time that was taken.
+    /// Returns the time for a sweep by the maintenance thread, without calling user code. For a
+    /// clock that is a function, it is the latest published time.
     pub(crate) fn publish_now_in_background(&self) -> u64 {
         if self.clock.is_function() {
             return self.high_water.load(Ordering::Acquire);
@@ -129,8 +141,8 @@ impl Timer {
         self.publish_now()
     }
 
-    /// Returns the time, and makes it the least that any thread takes from now on: for a thread
-    /// that is about to drop keys that are full at it.
+    /// Returns the time and publishes it as a lower bound for all later times. A sweep calls this
+    /// before it drops the keys that are full at this time.
     pub(crate) fn publish_now(&self) -> u64 {
         let now = self.now();
         self.high_water.fetch_max(now, Ordering::Release);
@@ -151,7 +163,7 @@ mod tests {
         timer
     }
 
-    /// As on the system's clock.
+    /// With the lag of the system clock.
     #[test]
     fn a_timer_goes_back_by_no_more_than_its_lag() {
         let clock = ManualClock::new();
@@ -194,7 +206,7 @@ mod tests {
         }
     }
 
-    /// The clock is at zero long before it is at what it read when the timer was started.
+    /// The clock steps back to zero, far before its reading at the start of the timer.
     #[test]
     fn time_counts_on_from_a_step_back_behind_the_start() {
         let clock = ManualClock::new();
@@ -206,7 +218,7 @@ mod tests {
         assert_eq!(timer.now(), 3);
     }
 
-    /// The extremes of the clock and of a timer's offset.
+    /// The extremes of the clock and of the timer's offset.
     #[test]
     fn the_extremes_of_time_neither_wrap_nor_panic() {
         let clock = ManualClock::new();

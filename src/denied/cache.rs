@@ -1,65 +1,66 @@
-//! The cache behind a thread's memory: set-associative, and no larger than need be.
+//! The cache of one thread and one limiter: set-associative, and it grows with its keys.
 
 use std::{any::Any, borrow::Borrow};
 
-/// How many keys fit in a set.
+use crate::arith::state::KeyState;
+
+/// How many keys a set holds.
 const WAYS: usize = 4;
 
-/// The first and the greatest number of sets: 16 and 2,048 keys. A thousand refused keys fit, and
-/// stay in a cache that is near. For many more the table is as fast.
+/// The smallest and the largest number of sets, for 16 and 2,048 keys. A thousand denied keys fit,
+/// and stay in a near cache of the processor. For many more the table is as fast.
 const FIRST_SETS: usize = 4;
 const MAX_SETS: usize = 512;
 
-/// Once a set is full and there can be no more of them, one in so many newcomers takes another's
-/// place. Under a flood of more keys than fit, nearly all copies would be in vain.
+/// Once the cache is full, 1 in 16 new keys replaces an entry. In a flood of more keys than fit,
+/// nearly all copies would be useless.
 const REPLACE_ONE_IN: u32 = 16;
 
-/// After so many misses on end the cache is as good as none, and only looked into as often as that:
-/// a key that is refused time and again is found soon enough, and others do not pay for looking.
+/// After 256 misses in a row, only 1 in 16 checks ([`REPLACE_ONE_IN`]) probes the cache. A key that is
+/// denied often is found soon enough, and other keys do not pay for the probe.
 const MISSES_BEFORE_SAMPLING: u32 = 256;
 
-/// No key's tag.
+/// The tag of a way without a key.
 const EMPTY: u32 = 0;
 
-/// No entry's index.
+/// The index of a way that never had an entry.
 const NOWHERE: u32 = u32::MAX;
 
-/// Keys and words, of one epoch.
+/// Keys and their states, of one epoch.
 pub(super) struct Cache {
     pub(super) epoch: u64,
-    /// A power of two of sets. Apart from the entries, so that a key that is not there costs one
-    /// look at few bytes.
+    /// A power of two of sets. Apart from the entries, so that a miss reads few bytes.
     sets: Vec<Set>,
-    /// The [`Entries`] of one type of keys, of which what has one in a static can know nothing.
+    /// The [`Entries`] of one type of keys. A `thread_local` cannot be generic, so the type is erased.
     entries: Box<dyn Any>,
-    /// Whether the last newcomer found its set full.
+    /// Whether the last new key found its set full.
     is_full: bool,
-    /// How many keys were asked for since one was found.
+    /// How many lookups there were since the last hit.
     misses: u32,
-    /// How many keys were not found while it was crowded.
+    /// How many keys were missed while it was full.
     skipped_inserts: u32,
 }
 
 type Entries<K, const N: usize> = Vec<Entry<K, N>>;
 
-/// The keys that one place in the cache has room for.
+/// Room for [`WAYS`] keys.
 #[derive(Clone)]
 struct Set {
     /// Half of each key's hash, or [`EMPTY`].
     tags: [u32; WAYS],
-    /// Where its entry is, or [`NOWHERE`]. A way keeps its entry when it is emptied.
+    /// The index of each entry, or [`NOWHERE`]. A way that is emptied keeps its entry for reuse.
     entries: [u32; WAYS],
 }
 
 struct Entry<K, const N: usize> {
     key: K,
-    words: [u64; N],
+    state: KeyState<N>,
 }
 
-/// What [`find`](Cache::find) found.
+/// The result of [`find`](Cache::find).
 pub(super) struct Hit<'a, const N: usize> {
     tag: &'a mut u32,
-    pub(super) words: &'a [u64; N],
+    pub(super) state: &'a KeyState<N>,
 }
 
 impl<const N: usize> Hit<'_, N> {
@@ -74,8 +75,7 @@ impl Set {
         entries: [NOWHERE; WAYS],
     };
 
-    /// A bit for each way that has the tag: without a branch, as which one it is cannot be
-    /// foreseen.
+    /// Returns a bit for each way that has the tag. Without a branch, as it could not be predicted.
     #[inline]
     fn ways(&self, tag: u32) -> u32 {
         let bit = |way: usize| u32::from(self.tags[way] == tag) << way;
@@ -116,7 +116,7 @@ impl Cache {
                 self.misses = 0;
                 return Some(Hit {
                     tag: &mut set.tags[way],
-                    words: &entry.words,
+                    state: &entry.state,
                 });
             }
             ways &= ways - 1;
@@ -124,27 +124,27 @@ impl Cache {
         None
     }
 
-    /// Whether the next key is to be looked for. To be asked once for each.
+    /// Counts a lookup, and returns whether it should probe the cache.
     #[inline]
     pub(super) fn should_probe(&mut self) -> bool {
         self.misses = self.misses.wrapping_add(1);
         self.misses < MISSES_BEFORE_SAMPLING || is_sampled(self.misses)
     }
 
-    /// Whether a key that was not found is to be stored. To be asked once for each.
+    /// Counts a miss, and returns whether the key should be inserted.
     #[inline]
     pub(super) fn should_insert_new(&mut self) -> bool {
         if !self.is_full {
             return true;
         }
         self.skipped_inserts = self.skipped_inserts.wrapping_add(1);
-        // In doubt few are looked for, and these are as few as are to be stored.
+        // Then few lookups probe, and these are as few as should be inserted.
         self.misses >= MISSES_BEFORE_SAMPLING || is_sampled(self.skipped_inserts)
     }
 
-    /// Stores a key that [`find`](Cache::find) has not found. (Should it be there after all, its
-    /// older words are of as little use as ever.)
-    pub(super) fn store<K, Q, const N: usize>(&mut self, hash: u64, key: &Q, words: [u64; N])
+    /// Inserts a key that [`find`](Cache::find) has not found. (If it is there after all, its older
+    /// state does no harm.)
+    pub(super) fn store<K, Q, const N: usize>(&mut self, hash: u64, key: &Q, state: KeyState<N>)
     where
         K: Borrow<Q> + 'static,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -156,24 +156,24 @@ impl Cache {
         };
         let set = place(wanted, self.sets.len());
         let Set { tags, entries } = &mut self.sets[set];
-        // Of no use until the key is copied, which may panic.
+        // Emptied until the key is copied, which may panic.
         tags[way] = EMPTY;
         match stored.get_mut(entries[way] as usize) {
             Some(entry) => {
                 key.clone_into(&mut entry.key);
-                entry.words = words;
+                entry.state = state;
             }
             None => {
                 let key = key.to_owned();
-                // At most as many as there are ways.
+                // At most as many entries as ways.
                 entries[way] = u32::try_from(stored.len()).unwrap_or(NOWHERE);
-                stored.push(Entry { key, words });
+                stored.push(Entry { key, state });
             }
         }
         tags[way] = wanted;
     }
 
-    /// Which way a newcomer takes: a free one, or else any.
+    /// Returns the way for a new key: a free one, or else any.
     fn choose_way(&mut self, wanted: u32) -> usize {
         loop {
             let set = place(wanted, self.sets.len());
@@ -189,7 +189,7 @@ impl Cache {
         }
     }
 
-    /// Doubles the sets. The ways of one are then in one of two, so there is room for each.
+    /// Doubles the sets. The ways of a set go to one of two sets, so there is room for each.
     fn grow(&mut self) {
         let count = 2 * self.sets.len();
         let mut sets = vec![Set::UNUSED; count];
@@ -207,20 +207,20 @@ impl Cache {
     }
 }
 
-/// Half of a hash, and never [`EMPTY`].
+/// Returns half of a hash, and never [`EMPTY`].
 #[inline]
 fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32).max(1)
 }
 
-/// One in [`REPLACE_ONE_IN`] of the numbers that a count goes through, in no pattern that those who are
-/// counted could keep step with: the high bits of multiples of 2^32 over the golden ratio.
+/// Whether a count is sampled: one in [`REPLACE_ONE_IN`], in no pattern that callers could fall in step
+/// with. These are the high bits of multiples of 2^32 over the golden ratio.
 #[inline]
 fn is_sampled(count: u32) -> bool {
     count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN
 }
 
-/// Which of `sets` a key with that tag is in.
+/// Returns the index of the set of a tag.
 #[inline]
 fn place(tag: u32, sets: usize) -> usize {
     tag as usize & (sets - 1)
@@ -240,7 +240,7 @@ mod tests {
         mixed ^ (mixed >> 31)
     }
 
-    /// As a thread asks: looks for the key, and stores it if that is wanted.
+    /// Looks a key up as a thread does, and inserts it if it should be.
     fn found(cache: &mut Cache, key: u64) -> bool {
         if !cache.should_probe() {
             return false;
@@ -249,7 +249,7 @@ mod tests {
             return true;
         }
         if cache.should_insert_new() {
-            cache.store(hash(key), &key, [key]);
+            cache.store(hash(key), &key, KeyState::spent([key]));
         }
         false
     }
@@ -267,9 +267,9 @@ mod tests {
         assert_eq!(cache.sets.len(), MAX_SETS);
     }
 
-    /// As long as there are few keys, it is small.
+    /// With few keys it is small.
     #[test]
-    fn it_is_no_larger_than_need_be() {
+    fn it_stays_small_with_few_keys() {
         let mut cache = Cache::new::<u64, 1>(0);
         for key in 0..4 {
             found(&mut cache, key);
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(cache.sets.len(), FIRST_SETS);
     }
 
-    /// One key that is asked for over and over, among many that never come again.
+    /// One key that is denied over and over, among many that never come again.
     #[test]
     fn a_key_is_found_again_after_a_flood_of_others() {
         let mut cache = Cache::new::<u64, 1>(0);
@@ -290,9 +290,9 @@ mod tests {
         assert!((0..1_000).all(|_| found(&mut cache, 0)));
     }
 
-    /// A key that is asked for by turns with one that is never refused.
+    /// A key that is checked by turns with one that is never denied.
     #[test]
-    fn a_key_that_comes_at_every_so_manieth_check_is_found() {
+    fn a_key_that_comes_at_every_nth_check_is_found() {
         for period in 2..40 {
             for phase in 0..period {
                 let mut cache = Cache::new::<u64, 1>(0);
@@ -317,19 +317,19 @@ mod tests {
         }
     }
 
-    /// With whatever hashes: a few that all keys share, and such as differ in one half only.
+    /// With any hashes: few that all keys share, and hashes that differ in one half only.
     #[test]
     fn what_is_found_is_what_was_stored_last() {
         let hashes: [fn(u64) -> u64; 4] = [hash, |_| 0, |key| key % 3, |key| key << 32];
         for hash in hashes {
             let mut cache = Cache::new::<u64, 2>(0);
-            let mut stored: HashMap<u64, [u64; 2]> = HashMap::new();
+            let mut stored: HashMap<u64, KeyState<2>> = HashMap::new();
             let mut hits = 0;
             for step in 0..200_000 {
                 let key = super::tests::hash(step) % 5_000;
                 match cache.find::<u64, u64, 2>(hash(key), &key) {
                     Some(hit) => {
-                        assert_eq!(Some(hit.words), stored.get(&key), "{key}");
+                        assert_eq!(Some(hit.state), stored.get(&key), "{key}");
                         hits += 1;
                         if step % 5 == 0 {
                             hit.clear();
@@ -337,8 +337,8 @@ mod tests {
                         }
                     }
                     None => {
-                        cache.store(hash(key), &key, [key, step]);
-                        stored.insert(key, [key, step]);
+                        cache.store(hash(key), &key, KeyState::spent([key, step]));
+                        stored.insert(key, KeyState::spent([key, step]));
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! Structured keys under the default hasher, placed as the table places them.
+//! The spread of structured keys under the default hasher, in slots as the table chooses them.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use foldhash::fast;
 
 use super::*;
 
-/// SplitMix64: the seeds of a run, and the random function that hashes are compared with.
+/// SplitMix64: makes the seeds of a run, and is the random function to compare with.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -20,48 +20,49 @@ impl SplitMix {
     }
 }
 
-/// The seeds of one limiter. Tests leak the shared one, which is 48 bytes.
+/// Returns the seeds of one limiter. Leaks the shared one, which is 48 bytes.
 fn seeds(random: &mut SplitMix) -> (u64, &'static SharedSeed) {
     let shared = Box::leak(Box::new(SharedSeed::from_u64(random.draw())));
     (random.draw(), shared)
 }
 
-/// How many keys a shard has when a table is judged, and how many places.
+/// The number of keys of a shard when a table is measured, and the number of slots.
 const KEYS_PER_SHARD: usize = 64;
-const PLACES: usize = 128;
+const SLOTS: usize = 128;
 
-/// What is measured of one set of keys under one seed.
+/// The measures of one set of keys under one seed.
 const MEASURES: [&str; 7] = [
-    "collisions at the first place of a shard, in % of the mean of a random function",
+    "collisions at the home slot of a key, in % of the mean of a random function",
     "collisions in the low bits alone, as in one shard with all keys, in %",
     "collisions of shard and tag, in %",
-    "collisions of shards, if there are as many as places in all, in %",
+    "collisions of shards, if there are as many as slots in all, in %",
     "collisions in the 512 sets of the cache of denied keys, in %",
     "keys in the fullest shard, in % of the median of a random function",
     "empty shards",
 ];
 
-/// The measure of the fullest shard.
+/// The index of the measure of the fullest shard.
 const FULLEST: usize = 5;
 
-/// Places hashes as dashmap 6.2.1, hashbrown 0.14.5 and `memory/cache.rs` do, on a machine of 64 bits.
-fn judge(hashes: &[u64], fullest_of_random: u64) -> [u64; 7] {
+/// Measures hashes in slots as dashmap 6.2.1, hashbrown 0.14.5 and `denied/cache.rs` choose them on
+/// a 64-bit machine.
+fn measure(hashes: &[u64], fullest_of_random: u64) -> [u64; 7] {
     let shards = hashes.len() / KEYS_PER_SHARD;
-    let place = |hash: u64, places: usize| index(hash) & (places - 1);
+    let slot = |hash: u64, slots: usize| index(hash) & (slots - 1);
     let shard = |hash: u64, shards: usize| index((hash << 7) >> (64 - shards.ilog2()));
-    let at_first_place = |hash| shard(hash, shards) * PLACES + place(hash, PLACES);
+    let at_home_slot = |hash| shard(hash, shards) * SLOTS + slot(hash, SLOTS);
     let mut in_shard = vec![0; shards];
     for hash in hashes {
         in_shard[shard(*hash, shards)] += 1;
     }
     let fullest: u64 = in_shard.iter().copied().max().unwrap();
     [
-        collisions(hashes, shards * PLACES, at_first_place),
-        collisions(hashes, shards * PLACES, |hash| place(hash, shards * PLACES)),
+        collisions(hashes, shards * SLOTS, at_home_slot),
+        collisions(hashes, shards * SLOTS, |hash| slot(hash, shards * SLOTS)),
         collisions(hashes, shards * 128, |hash| {
             shard(hash, shards) * 128 + index(hash >> 57)
         }),
-        collisions(hashes, shards * PLACES, |hash| shard(hash, shards * PLACES)),
+        collisions(hashes, shards * SLOTS, |hash| shard(hash, shards * SLOTS)),
         collisions(hashes, 512, |hash| index(hash >> 32) & 511),
         fullest * 100 / fullest_of_random,
         in_shard.iter().filter(|keys| **keys == 0).count() as u64,
@@ -72,7 +73,7 @@ fn index(bits: u64) -> usize {
     usize::try_from(bits & u64::from(u32::MAX)).unwrap()
 }
 
-/// Pairs of hashes in the same cell, in % of what a random function has on average.
+/// Counts the pairs of hashes in the same cell, in % of the mean of a random function.
 fn collisions(hashes: &[u64], cells: usize, cell: impl Fn(u64) -> usize) -> u64 {
     let mut counts = vec![0_u64; cells];
     let mut pairs = 0;
@@ -85,18 +86,18 @@ fn collisions(hashes: &[u64], cells: usize, cell: impl Fn(u64) -> usize) -> u64 
     pairs * 100 * cells as u64 / (keys * (keys - 1) / 2)
 }
 
-/// The fullest shard of a random function: the median of 101 draws.
+/// Returns the fullest shard of a random function, the median of 101 draws.
 fn fullest_of_random(keys: usize) -> u64 {
     let mut random = SplitMix(0);
     let mut fullest = [(); 101].map(|()| {
         let hashes: Vec<u64> = (0..keys).map(|_| random.draw()).collect();
-        judge(&hashes, 100)[FULLEST]
+        measure(&hashes, 100)[FULLEST]
     });
     fullest.sort_unstable();
     fullest[50]
 }
 
-/// The hashes of one set of keys under a seed.
+/// Makes the hashes of one set of keys under a seed.
 type Hashes = Box<dyn Fn(&RandomState) -> Vec<u64>>;
 
 fn set<K: Hash + 'static>(
@@ -109,9 +110,9 @@ fn set<K: Hash + 'static>(
     (name.into(), Box::new(hashes))
 }
 
-/// Sets of `n` keys, each with a structure that services have or that a client can choose.
+/// Returns sets of `n` keys, each with a structure that services have or that a client can choose.
 fn structured_sets(n: u64) -> Vec<(String, Hashes)> {
-    // Half of the bits of a key's number in each part of the key.
+    // Each part of a key has half of the bits of its number.
     let side = 1 << (n.ilog2() / 2);
     let small = |number: u64| u32::try_from(number).unwrap();
     let mut sets = Vec::new();
@@ -226,8 +227,8 @@ fn ipv6(low: u128) -> Ipv6Addr {
     Ipv6Addr::from((0x2001_0db8 << 96) | low)
 }
 
-/// What [`judge`] says of each set, seed by seed.
-fn judgements(keys: usize, seed_count: usize) -> Vec<(String, Vec<[u64; 7]>)> {
+/// Measures each set under each seed.
+fn measurements(keys: usize, seed_count: usize) -> Vec<(String, Vec<[u64; 7]>)> {
     let fullest = fullest_of_random(keys);
     let mut random = SplitMix(1);
     let states: Vec<RandomState> = (0..seed_count)
@@ -237,28 +238,28 @@ fn judgements(keys: usize, seed_count: usize) -> Vec<(String, Vec<[u64; 7]>)> {
         })
         .collect();
     let of_set = |(name, hashes): (String, Hashes)| {
-        let of_seed = |state| judge(&hashes(state), fullest);
+        let of_seed = |state| measure(&hashes(state), fullest);
         (name, states.iter().map(of_seed).collect())
     };
-    let mut judgements: Vec<_> = structured_sets(keys as u64)
+    let mut measurements: Vec<_> = structured_sets(keys as u64)
         .into_iter()
         .map(of_set)
         .collect();
     let of_random = (0..seed_count).map(|_| {
         let hashes: Vec<u64> = (0..keys).map(|_| random.draw()).collect();
-        judge(&hashes, fullest)
+        measure(&hashes, fullest)
     });
-    judgements.push(("a random function".to_owned(), of_random.collect()));
-    judgements
+    measurements.push(("a random function".to_owned(), of_random.collect()));
+    measurements
 }
 
-/// The bound of every measure but the last: one and a half times random.
+/// The bound of every measure except the last: one and a half times that of a random function.
 const BOUND: u64 = 150;
 
-fn assert_spread(judgements: &[(String, Vec<[u64; 7]>)]) {
-    for (name, of_seeds) in judgements {
-        for (seed, evaluation) in of_seeds.iter().enumerate() {
-            for (measured, measure) in evaluation.iter().zip(MEASURES) {
+fn assert_spread(measurements: &[(String, Vec<[u64; 7]>)]) {
+    for (name, of_seeds) in measurements {
+        for (seed, of_seed) in of_seeds.iter().enumerate() {
+            for (measured, measure) in of_seed.iter().zip(MEASURES) {
                 let bound = if measure == MEASURES[6] { 0 } else { BOUND };
                 assert!(
                     *measured <= bound,
@@ -269,24 +270,24 @@ fn assert_spread(judgements: &[(String, Vec<[u64; 7]>)]) {
     }
 }
 
-/// A random function's own worst of as many draws is below the bound, as the last set shows.
+/// The last set is a random function, whose own worst draw is below the bound, too.
 #[test]
 fn structured_keys_spread_as_under_a_random_function() {
-    assert_spread(&judgements(1_024, 100));
+    assert_spread(&measurements(1_024, 100));
 }
 
-/// The same with 16,384 keys, 256 shards and 2,000 seeds, as a table:
+/// Prints a table for 16,384 keys, 256 shards and 2,000 seeds:
 ///
 /// `cargo test --release --lib over_2_000_seeds -- --ignored --nocapture`
 #[test]
 #[ignore = "takes a minute, in release"]
 fn structured_keys_spread_over_2_000_seeds() {
-    let judgements = judgements(16_384, 2_000);
+    let measurements = measurements(16_384, 2_000);
     for measure in MEASURES {
         println!("{measure}");
     }
     println!("{:38}median, 99th percentile and worst of each", "");
-    for (name, of_seeds) in &judgements {
+    for (name, of_seeds) in &measurements {
         print!("{name:38}");
         for measure in 0..MEASURES.len() {
             let mut of_seeds: Vec<u64> = of_seeds.iter().map(|seed| seed[measure]).collect();
@@ -296,11 +297,11 @@ fn structured_keys_spread_over_2_000_seeds() {
         }
         println!();
     }
-    assert_spread(&judgements);
+    assert_spread(&measurements);
 }
 
-/// The measures above can tell: under a single folded product, keys that are multiples of a
-/// power of two fail the bound.
+/// Under a single folded product, keys that are multiples of a power of two exceed the bound. So
+/// the measures can tell good from bad.
 #[test]
 fn the_measures_find_the_weak_seeds_of_a_single_product() {
     let keys = 1_024;
@@ -313,8 +314,8 @@ fn the_measures_find_the_weak_seeds_of_a_single_product() {
         for bits in 0..=48 {
             let multiples = (0..keys as u64).map(|i| i << bits);
             let hashes: Vec<u64> = multiples.map(|key| state.hash_one(key)).collect();
-            let evaluation = judge(&hashes, fullest);
-            worst = std::array::from_fn(|measure| worst[measure].max(evaluation[measure]));
+            let measured = measure(&hashes, fullest);
+            worst = std::array::from_fn(|measure| worst[measure].max(measured[measure]));
         }
     }
     assert!(

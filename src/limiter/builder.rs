@@ -1,4 +1,4 @@
-//! How a limiter is set up.
+//! The builder of a limiter.
 
 use std::{
     fmt,
@@ -8,20 +8,19 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, RateLimiter, sweep::sweep_every};
+use super::{Core, RateLimiter, schedule::Schedule, sweep::sweep_every};
 use crate::clock::{Clock, Timer};
 use crate::denied::DeniedCache;
 use crate::hash::RandomState;
 use crate::maintenance::Registration;
 use crate::policy::Policy;
 use crate::store::Table;
-use crate::sweep::Schedule;
 use crate::sync::Arc;
 
-/// Chosen by measurement: see the table of shard counts in `benches/README.md`.
+/// Chosen by measurement. `benches/README.md` has the table.
 const SHARDS: usize = 256;
 
-/// Sets up a [`RateLimiter`]; made by [`RateLimiter::builder`].
+/// Configures a [`RateLimiter`]. [`RateLimiter::builder`] makes one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,7 +56,8 @@ impl<K, const N: usize> Builder<K, N> {
 }
 
 impl<K, const N: usize, S> Builder<K, N, S> {
-    /// Takes the time from `clock`: a [`ManualClock`](crate::ManualClock) in tests.
+    /// Takes the time from `clock`, such as a [`ManualClock`](crate::ManualClock) in tests. Default: the
+    /// system clock.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Builder<K, N, S> {
         self.clock = Some(clock.into());
         self
@@ -83,7 +83,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     ///
     /// # Caveats
     ///
-    /// A hasher that returns an integer key unchanged is not fit for use. It gives all keys below
+    /// A hasher that returns an integer key unchanged is unusable. It gives all keys below
     /// 2^49 the same tag and the same shard. Then all threads wait for one lock, and whenever that
     /// shard grows one check moves all the keys. Keys below 2^32 share four entries of the cache of
     /// denied keys. Keys that are multiples of a large power of two also share one place, and each
@@ -108,7 +108,8 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     }
 
     /// Splits the table into `shards`, rounded up to a power of two from 2 to 65,536. Default: 256.
-    /// Each takes 152 bytes on a 64-bit machine, and threads wait for each other within one.
+    ///
+    /// A shard takes 152 bytes on a 64-bit machine. Threads wait for each other within a shard.
     pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {
         self.shards = shards.clamp(2, 65_536).next_power_of_two();
         self
@@ -122,10 +123,11 @@ impl<K, const N: usize, S> Builder<K, N, S> {
         self
     }
 
-    /// Never sweeps by itself and needs no [thread](RateLimiter#threads): call
-    /// [`RateLimiter::sweep`] now and then, or every key ever allowed stays in memory.
+    /// Leaves sweeping to the caller, and needs no [thread](RateLimiter#threads).
+    ///
+    /// Call [`RateLimiter::sweep`] now and then. Otherwise every key ever allowed stays in memory.
     pub fn manual_sweep(mut self) -> Builder<K, N, S> {
-        self.schedule = Schedule::ByHand;
+        self.schedule = Schedule::Manual;
         self
     }
 }
@@ -135,25 +137,28 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     S: BuildHasher + Clone + Send + Sync + 'static,
 {
-    /// Makes the limiter, and has the [maintenance thread](RateLimiter#threads) sweep it unless it
-    /// is swept by hand.
+    /// Makes the limiter, and has the [maintenance thread](RateLimiter#threads) sweep it, unless the
+    /// caller [sweeps](Builder::manual_sweep).
     ///
     /// # Panics
     ///
-    /// If the operating system refuses the thread.
+    /// If the operating system refuses the thread, as targets without threads do (`wasm32`).
     #[must_use]
     pub fn build(self) -> RateLimiter<K, N, S> {
         match self.try_build() {
             Ok(limiter) => limiter,
-            Err(refused) => panic!("the thread that forgets keys could not be started: {refused}"),
+            Err(error) => panic!(
+                "the thread that sweeps the limiter could not be started ({error}); \
+                 `Builder::manual_sweep` needs no thread"
+            ),
         }
     }
 
-    /// As [`build`](Builder::build), without the panic.
+    /// Makes the limiter as [`build`](Builder::build) does, and returns an error instead of panicking.
     ///
     /// # Errors
     ///
-    /// If the operating system refuses the thread.
+    /// If the operating system refuses the thread. [`manual_sweep`](Builder::manual_sweep) needs none.
     pub fn try_build(self) -> io::Result<RateLimiter<K, N, S>> {
         let core = Arc::new(Core {
             policy: self.policy,

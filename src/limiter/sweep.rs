@@ -1,13 +1,19 @@
 //! How a limiter is swept: in slices, by a caller or by the maintenance thread.
+//!
+//! That changes no decision: a check reads the clock under the lock under which a key is dropped, and
+//! a sweep publishes its time to the [`Timer`](crate::clock::Timer) before it drops the first key.
 
 use std::{
+    any::Any,
     hash::{BuildHasher, Hash},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::Duration,
 };
 
 use super::Core;
-use crate::maintenance::Next;
-use crate::sweep::Sweep;
+use crate::arith::state::KeyState;
+use crate::maintenance::{Next, discard};
+use crate::store::Cursor;
 use crate::sync::Arc;
 
 impl<K, const N: usize, S> Core<K, N, S>
@@ -15,18 +21,18 @@ where
     K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
 {
-    /// Goes on with a sweep, for a slice. False if there was nothing left to do.
+    /// Sweeps one slice more. Returns false if there was nothing left to do.
     pub(super) fn sweep_some(&self, sweep: &mut Sweep) -> bool {
-        let is_full = self.policy.full_at(sweep.now);
-        self.remove_some(sweep, |words| !is_full(words))
+        let is_full = self.policy.buckets().full_at(sweep.now);
+        self.remove_some(sweep, |state| !is_full(state))
     }
 
-    /// Goes on to drop all keys, for a slice. False if there was nothing left to do.
+    /// Drops all keys of one slice more. Returns false if there was nothing left to do.
     fn drop_some(&self, sweep: &mut Sweep) -> bool {
         self.remove_some(sweep, |_| false)
     }
 
-    fn remove_some(&self, sweep: &mut Sweep, keep: impl Fn(&[u64; N]) -> bool) -> bool {
+    fn remove_some(&self, sweep: &mut Sweep, keep: impl Fn(&KeyState<N>) -> bool) -> bool {
         let Some(slice) = self.table.remove_some(&mut sweep.cursor, keep) else {
             return false;
         };
@@ -39,8 +45,67 @@ where
     }
 }
 
-/// The maintenance thread's job: a sweep at each interval, in slices. If the limiter is dropped
-/// meanwhile, it drops the keys, in slices too, so that no other job waits for all of them.
+/// A sweep that has begun. The keys that it drops have full buckets at `now`, which is published.
+pub(super) struct Sweep {
+    pub(super) now: u64,
+    pub(super) cursor: Cursor,
+    pub(super) forgotten: usize,
+    /// The first panic of a key's own code. The sweep goes on after it.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+impl Sweep {
+    pub(super) fn at(now: u64) -> Sweep {
+        Sweep {
+            now,
+            cursor: Cursor::default(),
+            forgotten: 0,
+            panic: None,
+        }
+    }
+
+    /// Runs a key's own code, which may panic.
+    pub(super) fn run(&mut self, run: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            match &self.panic {
+                None => self.panic = Some(payload),
+                Some(_) => discard(payload),
+            }
+        }
+    }
+
+    /// Drops keys one by one, so that two that panic do not abort the process.
+    pub(super) fn drop_all<K>(&mut self, mut keys: Vec<K>) {
+        while let Some(key) = keys.pop() {
+            self.run(move || drop(key));
+        }
+    }
+
+    /// Returns the number of keys that were dropped.
+    ///
+    /// # Panics
+    ///
+    /// If a key's own code did.
+    pub(super) fn finish(mut self) -> usize {
+        if let Some(payload) = self.panic.take() {
+            resume_unwind(payload);
+        }
+        self.forgotten
+    }
+}
+
+/// A panic that is not passed on has been reported already.
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        if let Some(payload) = self.panic.take() {
+            discard(payload);
+        }
+    }
+}
+
+/// Returns the maintenance thread's job: a sweep at each interval, in slices. If the limiter is
+/// dropped meanwhile, the job drops its keys, in slices too, so that no other job waits for all of
+/// them.
 pub(super) fn sweep_every<K, const N: usize, S>(
     core: Arc<Core<K, N, S>>,
     interval: Duration,
@@ -50,12 +115,12 @@ where
     S: BuildHasher + Clone,
 {
     let mut current: Option<Sweep> = None;
-    // The number of keys ever inserted, when a sweep last found none stored.
+    // How many keys had ever been inserted when a sweep last began with none stored.
     let mut found_empty = None;
     let mut is_dropping = false;
     move |was_removed| {
         if was_removed {
-            // This is the last handle of the core.
+            // This job has the last handle of the core.
             if !is_dropping {
                 is_dropping = true;
                 current = None;

@@ -1,4 +1,4 @@
-//! The order of jobs, on the thread itself. What races is modelled under loom.
+//! The order of jobs, on the real thread. Races are modelled under loom.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
@@ -6,7 +6,7 @@ use std::task::{Wake, Waker};
 
 use super::*;
 
-/// Long enough for any machine, and no test waits for it but one that fails.
+/// Long enough for any machine. Only a failing test waits for it.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Flag(AtomicBool);
@@ -17,7 +17,7 @@ impl Wake for Flag {
     }
 }
 
-/// A sweep of a large table is such a job: one slice after the other.
+/// A sweep of a large table is a job in slices.
 #[test]
 fn what_is_due_does_not_wait_for_a_job_in_slices() {
     let flag = Arc::new(Flag(AtomicBool::new(false)));
@@ -26,7 +26,7 @@ fn what_is_due_does_not_wait_for_a_job_in_slices() {
     let slow = Registration::new(Duration::ZERO, move |_| {
         slices += 1;
         let is_woken = seen.0.load(Ordering::SeqCst);
-        // Without an end, it would never be overtaken by a job that waits for it.
+        // With no bound, the test would hang if the alarm never ran.
         if is_woken || slices == 10_000_000 {
             ended.send(is_woken).unwrap();
             return Next::Done;
@@ -36,12 +36,15 @@ fn what_is_due_does_not_wait_for_a_job_in_slices() {
     .unwrap();
     let waker = Waker::from(Arc::clone(&flag));
     let alarm = Alarm::after(Duration::from_millis(5), &waker).unwrap();
-    assert!(wait.recv_timeout(DEADLINE).unwrap(), "it was overtaken");
+    assert!(
+        wait.recv_timeout(DEADLINE).unwrap(),
+        "the alarm ran between two slices"
+    );
     assert!(alarm.is_due());
     drop(slow);
 }
 
-/// Two such jobs take turns.
+/// No job in slices keeps another one waiting until its end.
 #[test]
 fn jobs_in_slices_take_turns() {
     let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
@@ -51,7 +54,7 @@ fn jobs_in_slices_take_turns() {
         Registration::new(Duration::from_millis(1), move |_| {
             let slices = counts[own].fetch_add(1, Ordering::SeqCst);
             let other = counts[1 - own].load(Ordering::SeqCst);
-            // The other may not be registered yet at first.
+            // At first the other job may not be registered yet.
             if slices >= 1_000 && other > 0 {
                 ended.send(()).unwrap();
                 return Next::Done;
@@ -65,7 +68,7 @@ fn jobs_in_slices_take_turns() {
     }
 }
 
-/// A job that panics is run again a second later.
+/// The thread runs a job again 1 s after it panicked.
 #[test]
 fn a_job_that_panics_is_not_lost() {
     let (ended, wait) = mpsc::channel();

@@ -6,8 +6,8 @@ use super::{DAY, HOUR, MINUTE, Quota, SECOND};
 use crate::error::{InvalidQuota, Kind};
 use crate::pad::pad;
 
-/// Every period that can be written, longest first: its length in ns, the name that `Display`
-/// uses, and what `FromStr` takes for it besides that name and its plural.
+/// The periods, longest first. Each has its length in ns, the name that `Display` writes, and the
+/// short names that `FromStr` reads besides that name and its plural.
 const PERIODS: [(u64, &str, &[&str]); 8] = [
     (7 * DAY, "week", &["w", "wk", "wks"]),
     (DAY, "day", &["d"]),
@@ -36,12 +36,12 @@ impl fmt::Display for Quota {
     }
 }
 
-/// A period in ns as it is written: "minute", "7 days".
+/// A period in ns, displayed as "minute" or "7 days".
 pub(crate) struct PeriodName(pub(super) u64);
 
 impl fmt::Display for PeriodName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Weeks are read and not written: "7 days" is plainer. Every period is whole in ns.
+        // Weeks are read and not written: "7 days" is plainer. Every period is a whole number of ns.
         for (nanos, name, _) in &PERIODS[1..] {
             if self.0.is_multiple_of(*nanos) {
                 return match self.0 / nanos {
@@ -141,13 +141,13 @@ impl<'a> Cursor<'a> {
             burst = self.number(number)?;
         }
 
-        Quota::new(units, Duration::from_nanos(period), burst).map_err(|refused| {
-            // Without the blanks that the look for "burst" has skipped.
+        Quota::new(units, Duration::from_nanos(period), burst).map_err(|error| {
+            // Without the spaces that were skipped in search of "burst".
             let text = excerpt(self.text[start..self.at].trim_end());
             Kind::Quoted {
                 text,
                 at: position(self.text, start),
-                refused: Box::new(refused),
+                error: Box::new(error),
             }
             .into()
         })
@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
         let Token::Word(word) = self.token() else {
             return None;
         };
-        // Not `to_lowercase`: it makes a plain k of the Kelvin sign, U+212A.
+        // `to_lowercase` would make a plain k of the Kelvin sign, U+212A.
         let lower = word.to_ascii_lowercase();
         let singular = lower.strip_suffix('s').unwrap_or(&lower);
         let (nanos, ..) = PERIODS
@@ -179,7 +179,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next token, which stays there to be taken.
+    /// Returns the next token, without taking it.
     fn token(&mut self) -> Token<'a> {
         self.skip_spaces();
         let rest = &self.text[self.at..];
@@ -201,7 +201,7 @@ impl<'a> Cursor<'a> {
         self.at = self.text.len() - self.text[self.at..].trim_start().len();
     }
 
-    /// The error for the token that comes next.
+    /// Returns the error for the token that comes next.
     fn expected(&mut self, expected: &'static str) -> InvalidQuota {
         let found = match self.token() {
             Token::Number(token) | Token::Word(token) | Token::Other(token) => {
@@ -218,13 +218,13 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The position of byte `at`, in characters from 1.
+/// Returns the position of byte `at`, in characters from 1.
 fn position(text: &str, at: usize) -> usize {
     text[..at].chars().count() + 1
 }
 
-/// The beginning of what was found, so that a message stays a line: as much as is written in 40
-/// characters, with what is not printable escaped, and no blanks at its end.
+/// Returns the beginning of `text`, so that a message stays one line: at most 40 characters once
+/// those that are not printable are escaped, and no spaces at the end.
 fn excerpt(text: &str) -> String {
     let mut width = 0;
     let beyond = |c: char| {

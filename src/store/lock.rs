@@ -12,18 +12,17 @@ const SPINS: [usize; 3] = [8, 32, 128];
 /// How many retries follow, each after other threads have run, before the thread parks.
 const YIELDS: usize = 100;
 
-/// Locks a shard exclusively. All that touches a shard takes its lock here, to read too: with
-/// more threads than cores there is always a reader that is not running, and a shared lock would
-/// keep out all that wait for an exclusive one.
+/// Locks a shard exclusively, to read it too. With more threads than cores there is always a reader
+/// that is not running, and a shared lock would keep out all threads that wait for an exclusive one.
 ///
-/// dashmap parks a thread after 14 spins and 7 yields, and at once while another is parked: two
-/// threads at one key then spend their time waking each other. With spins that grow, few threads
-/// park for what others hold for a fraction of a us, and a key's words stay in the cache of one
-/// core for some checks on end.
+/// dashmap parks a thread after 14 spins and 7 yields, and at once while another is parked. Two
+/// threads that check one key then spend their time on waking each other. With spins that grow, few
+/// threads park for a lock that is held for a fraction of a us, and the state of a key stays in the
+/// cache of one core for several checks.
 ///
 /// The yields are for more threads than cores, where the thread that holds the lock may not be
-/// running, and for a sweep. They take longer than a sweep holds the lock, and no thread needs to
-/// be woken. (The figures are in `benches/README.md`.)
+/// running, and for sweeps. They take longer than a sweep holds the lock, so that no thread has to be
+/// woken. `docs/architecture.md` has the figures.
 #[inline]
 pub(super) fn lock_shard<T>(shard: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     shard.try_write().unwrap_or_else(|| {

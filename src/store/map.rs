@@ -8,23 +8,24 @@ use std::{
 use dashmap::{DashMap, SharedValue};
 
 use super::{
-    Found, Scan,
+    Scan,
     lock::{cold_path, lock_shard},
     prefetch::ShardLayout,
 };
+use crate::arith::state::KeyState;
 
 pub(super) struct Map<K, const N: usize, S> {
-    map: DashMap<K, [u64; N], S>,
-    /// One for each shard.
+    map: DashMap<K, KeyState<N>, S>,
+    /// Where the entries of each shard lie.
     layouts: Box<[ShardLayout<Entry<K, N>>]>,
 }
 
 /// As dashmap stores it.
-type Entry<K, const N: usize> = (K, SharedValue<[u64; N]>);
+type Entry<K, const N: usize> = (K, SharedValue<KeyState<N>>);
 
 impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn new(shards: usize, hasher: S) -> Map<K, N, S> {
-        let map: DashMap<K, [u64; N], S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
+        let map: DashMap<K, KeyState<N>, S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
         let layouts = map.shards().iter().map(|shard| {
             let shard = lock_shard(shard);
             ShardLayout::new(shard.data_end(), shard.buckets())
@@ -47,7 +48,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         hash: u64,
         key: &Q,
-        change: impl FnOnce(&mut [u64; N]) -> R,
+        change: impl FnOnce(&mut KeyState<N>) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -55,7 +56,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     {
         let mut shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
-        stored.map(|(_, words)| change(words.get_mut()))
+        stored.map(|(_, state)| change(state.get_mut()))
     }
 
     #[inline]
@@ -64,28 +65,28 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         hash: u64,
         key: K,
         should_insert: impl FnOnce() -> bool,
-        change: impl FnOnce(&mut [u64; N], Found) -> R,
+        change: impl FnOnce(&mut KeyState<N>, bool) -> R,
     ) -> R {
         let index = self.prefetch_shard(hash);
         let mut shard = lock_shard(&self.map.shards()[index]);
-        if let Some((_, words)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
-            return change(words.get_mut(), Found::Stored);
+        if let Some((_, state)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
+            return change(state.get_mut(), false);
         }
         cold_path(move || {
-            // In this order: if anything here panics, the shard is unlocked before the key is
-            // dropped.
+            // In this order, so that if anything here panics, the shard is unlocked before the key
+            // is dropped.
             let key = key;
             let mut shard = shard;
-            let mut words = [0; N];
+            let mut state = KeyState::FULL;
             if !should_insert() {
-                return change(&mut words, Found::Passing);
+                return change(&mut state, false);
             }
             let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
-            // Room first: to make it hashes stored keys, which may panic.
+            // First make room: that hashes stored keys, which may panic.
             shard.reserve(1, hash_of);
             self.layouts[index].update(shard.data_end(), shard.buckets());
-            let result = change(&mut words, Found::New);
-            shard.insert(hash, (key, SharedValue::new(words)), hash_of);
+            let result = change(&mut state, true);
+            shard.insert(hash, (key, SharedValue::new(state)), hash_of);
             result
         })
     }
@@ -99,7 +100,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         self.map.determine_shard(hash as usize)
     }
 
-    /// The shard of that hash, whose entry of that hash is asked for.
+    /// Returns the shard of a hash, and prefetches what it has under that hash.
     #[inline]
     fn prefetch_shard(&self, hash: u64) -> usize {
         let shard = self.shard(hash);
@@ -107,7 +108,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         shard
     }
 
-    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&[u64; N]) -> R) -> Option<R>
+    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&KeyState<N>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -115,7 +116,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         let hash = self.hash(key);
         let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
-        stored.map(|(_, words)| look(words.get()))
+        stored.map(|(_, state)| look(state.get()))
     }
 
     pub(super) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> Option<K>
@@ -130,14 +131,13 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Some(key)
     }
 
-    /// Looks at the entries of a shard from a bucket on, removes those that are not to be kept, and
-    /// hands out their keys. It holds the shard's lock until `removed`, which is called last, has
-    /// been told their number.
+    /// Visits the entries of a shard from a bucket on, and removes those that are not to be kept.
+    /// `take` gets their keys. `removed` gets their number at the end, before the lock is released.
     pub(super) fn scan(
         &self,
         index: usize,
         from: usize,
-        keep: impl Fn(&[u64; N]) -> bool,
+        keep: impl Fn(&KeyState<N>) -> bool,
         mut take: impl FnMut(K),
         removed: impl FnOnce(usize),
     ) -> Scan {
@@ -147,7 +147,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         let before = shard.len();
         let mut full = [0; GROUP];
         for group in (from..end).step_by(GROUP) {
-            // First which buckets are full, without a branch: which ones are cannot be predicted.
+            // Find the full buckets first, without a branch: it could not be predicted.
             let mut count = 0;
             for bucket in group..end.min(group + GROUP) {
                 full[count] = bucket;
@@ -172,7 +172,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         }
         removed(before - shard.len());
         Scan {
-            looked_at: end.saturating_sub(from),
+            visited: end.saturating_sub(from),
             next: (end < buckets).then_some(end),
             is_sparse: is_sparse(shard.len(), buckets),
         }
@@ -200,15 +200,15 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
 /// than one part.
 const SCANNED_AT_ONCE: usize = if cfg!(miri) { 64 } else { 4_096 };
 
-/// How many buckets are looked through for full ones at a time.
+/// In how many buckets full ones are searched for at a time.
 const GROUP: usize = 64;
 
-/// Whether so few of a shard's buckets are in use that they should be fewer: a quarter of what it
-/// holds before it grows, which is 7/8 of its buckets.
+/// Whether a shard should have fewer buckets: it holds less than a quarter of what it can hold
+/// before it grows, which is 7/8 of its buckets.
 ///
-/// Tombstones do not count, so a shard that was full is sparse once its keys are gone. A quarter
-/// keeps a shard that shrinks and grows by turns from moving at each sweep: it has to lose half of
-/// its keys, or more, before it moves. The smallest number of buckets in use is 4.
+/// Tombstones do not count, so a shard that was full is sparse once its keys are gone. With a quarter,
+/// a shard whose number of keys goes up and down loses at least half of them before it moves. The
+/// smallest number of buckets in use is 4.
 fn is_sparse(keys: usize, buckets: usize) -> bool {
     buckets >= 4 && keys < (buckets / 8 * 7 / 4).max(1)
 }
@@ -219,21 +219,26 @@ mod tests {
 
     use super::*;
 
-    /// The same in each run. The default hasher places keys at random too, but a test here asks for
-    /// more than half of them at their first places, so it must not depend on a seed.
+    /// The same in each run: a test here expects more than half of the keys in their first buckets, and
+    /// must not depend on a seed.
     type Fixed = BuildHasherDefault<DefaultHasher>;
 
     fn of(keys: u64) -> Map<u64, 1, Fixed> {
         let map = Map::new(2, Fixed::default());
         for key in 0..keys {
-            map.upsert(map.hash(&key), key, || true, |words, _| words[0] = key);
+            map.upsert(
+                map.hash(&key),
+                key,
+                || true,
+                |state, _| *state = KeyState::spent([key]),
+            );
         }
         map
     }
 
-    /// How many of the keys are where they are asked for, each with its control byte.
-    fn fetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
-        let is_fetched = |key: &u64| {
+    /// Returns how many keys are where they are prefetched, each with its control byte.
+    fn prefetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
+        let is_prefetched = |key: &u64| {
             let hash = map.hash(key);
             let index = map.shard(hash);
             let shard = map.map.shards()[index].read();
@@ -245,29 +250,29 @@ mod tests {
             assert_eq!(entry, end.wrapping_sub(place + 1).cast_const());
             entry == std::ptr::from_ref(stored)
         };
-        (0..keys).filter(is_fetched).count() as u64
+        (0..keys).filter(is_prefetched).count() as u64
     }
 
-    /// If a next version of dashmap or hashbrown lays its entries out in another way, this says so.
+    /// Fails if another version of dashmap or hashbrown lays its entries out differently.
     #[test]
-    fn most_keys_are_where_they_are_asked_for() {
-        assert_eq!(fetched(&of(1), 1), 1);
+    fn most_keys_are_where_they_are_prefetched() {
+        assert_eq!(prefetched(&of(1), 1), 1);
         for keys in [5_000, 7_000, 100_000] {
             let map = of(keys);
-            // A key finds its place free as often as the table is empty when it is stored: in some
-            // 9 of 16 cases at the least, as a table is no more than 7/8 full.
-            let before = fetched(&map, keys);
+            // A key finds its first bucket free as often as the table is empty when it is inserted: in
+            // at least some 9 of 16 cases, as a table is at most 7/8 full.
+            let before = prefetched(&map, keys);
             assert!(before > keys / 2, "{before} of {keys}");
 
             for shard in 0..map.shards() {
                 let mut from = Some(0);
                 while let Some(bucket) = from {
-                    let keep = |&[key]: &[u64; 1]| key < keys / 5;
+                    let keep = |state: &KeyState<1>| state.points()[0] < keys / 5;
                     from = map.scan(shard, bucket, keep, drop, |_| ()).next;
                 }
                 map.shrink(shard);
             }
-            let after = fetched(&map, keys / 5);
+            let after = prefetched(&map, keys / 5);
             assert!(after > keys / 10, "{after} of {}", keys / 5);
         }
     }
@@ -282,15 +287,16 @@ mod tests {
             for shard in 0..map.shards() {
                 let mut from = Some(0);
                 while let Some(bucket) = from {
-                    let looked_at = std::cell::RefCell::new(Vec::new());
-                    let keep = |&[key]: &[u64; 1]| {
-                        looked_at.borrow_mut().push(key);
+                    let visited = std::cell::RefCell::new(Vec::new());
+                    let keep = |state: &KeyState<1>| {
+                        let [key] = state.points();
+                        visited.borrow_mut().push(key);
                         key % 3 == 0
                     };
                     let count = |count| removed += count;
                     let scan = map.scan(shard, bucket, keep, |key| taken.push(key), count);
-                    assert!(scan.looked_at <= 4_096, "{}", scan.looked_at);
-                    seen.extend(looked_at.into_inner());
+                    assert!(scan.visited <= 4_096, "{}", scan.visited);
+                    seen.extend(visited.into_inner());
                     from = scan.next;
                 }
             }
@@ -300,7 +306,7 @@ mod tests {
             let expected = Vec::from_iter((0..keys).filter(|key| key % 3 != 0));
             assert_eq!((removed, &taken), (expected.len(), &expected));
             for key in 0..keys {
-                let word = map.read(&key, |&[word]| word);
+                let word = map.read(&key, |state| state.points()[0]);
                 assert_eq!(word, (key % 3 == 0).then_some(key));
             }
         }
@@ -312,12 +318,12 @@ mod tests {
     fn a_scan_from_behind_the_last_bucket_is_at_the_end() {
         let map = of(10);
         let scan = map.scan(0, 1 << 40, |_| false, drop, |count| assert_eq!(count, 0));
-        assert_eq!((scan.looked_at, scan.next), (0, None));
+        assert_eq!((scan.visited, scan.next), (0, None));
     }
 
-    /// Of dashmap's `raw-api`, which it declares unstable, and of hashbrown's raw table: the shard
-    /// is chosen by the bits below the highest seven, the number of buckets is the smallest power
-    /// of two that holds the keys with a load of 7/8, and tombstones count as neither.
+    /// dashmap declares its `raw-api` unstable. The table relies on the following of it, and of
+    /// hashbrown's raw table: the bits below the highest seven choose the shard. The number of buckets is
+    /// the smallest power of two that holds the keys with a load of 7/8. Tombstones count as neither.
     #[test]
     fn what_is_relied_on_of_dashmap() {
         let map = Map::<u64, 1, Fixed>::new(8, Fixed::default());
@@ -332,7 +338,7 @@ mod tests {
             let hash = |key: u64| key & (u64::MAX >> 8);
             for key in 0..keys {
                 let shard = &mut *lock_shard(&map.map.shards()[0]);
-                let entry = (key, SharedValue::new([key]));
+                let entry = (key, SharedValue::new(KeyState::spent([key])));
                 shard.insert(hash(key), entry, |(key, _)| hash(*key));
             }
             let buckets = |map: &Map<u64, 1, Fixed>| lock_shard(&map.map.shards()[0]).buckets();

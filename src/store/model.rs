@@ -9,12 +9,13 @@ use std::{
 
 use loom::sync::{Mutex, MutexGuard};
 
-use super::{Found, Scan};
+use super::Scan;
+use crate::arith::state::KeyState;
 
 /// Seeded alike in every run: loom replays executions and must find every key in its place.
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
-type Shard<K, const N: usize> = HashMap<K, [u64; N], Fixed>;
+type Shard<K, const N: usize> = HashMap<K, KeyState<N>, Fixed>;
 
 pub(super) struct Map<K, const N: usize, S> {
     shards: [Mutex<Shard<K, N>>; 2],
@@ -37,7 +38,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         _: u64,
         key: &Q,
-        change: impl FnOnce(&mut [u64; N]) -> R,
+        change: impl FnOnce(&mut KeyState<N>) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -51,22 +52,25 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         _: u64,
         key: K,
         should_insert: impl FnOnce() -> bool,
-        change: impl FnOnce(&mut [u64; N], Found) -> R,
+        change: impl FnOnce(&mut KeyState<N>, bool) -> R,
     ) -> R {
         let mut shard = lock(self.shard_of(&key));
         match shard.get_mut(&key) {
-            Some(words) => change(words, Found::Stored),
-            None if !should_insert() => change(&mut [0; N], Found::Passing),
+            Some(state) => change(state, false),
+            None if !should_insert() => {
+                let mut state = KeyState::FULL;
+                change(&mut state, false)
+            }
             None => {
-                let mut words = [0; N];
-                let result = change(&mut words, Found::New);
-                shard.insert(key, words);
+                let mut state = KeyState::FULL;
+                let result = change(&mut state, true);
+                shard.insert(key, state);
                 result
             }
         }
     }
 
-    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&[u64; N]) -> R) -> Option<R>
+    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&KeyState<N>) -> R) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -85,27 +89,27 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         Some(key)
     }
 
-    /// A shard has two parts: one scan looks at a half of the keys, by their hash.
+    /// A shard has two parts: one scan visits half of the keys, by their hash.
     pub(super) fn scan(
         &self,
         index: usize,
         from: usize,
-        keep: impl Fn(&[u64; N]) -> bool,
+        keep: impl Fn(&KeyState<N>) -> bool,
         take: impl FnMut(K),
         removed: impl FnOnce(usize),
     ) -> Scan {
         let mut shard = lock(&self.shards[index]);
         let is_in_part = |key: &K| usize::from(self.hash(key) & 2 == 2) == from;
         let gone: Vec<K> = shard
-            .extract_if(|key, words| is_in_part(key) && !keep(words))
+            .extract_if(|key, state| is_in_part(key) && !keep(state))
             .map(|(key, _)| key)
             .collect();
         let count = gone.len();
         gone.into_iter().for_each(take);
         removed(count);
         Scan {
-            // One part at a step, so that a model sees what happens between two.
-            looked_at: usize::MAX / 2,
+            // One part in a slice, so that a model sees what happens between two.
+            visited: usize::MAX / 2,
             next: (from == 0).then_some(1),
             // So that models do not branch on it.
             is_sparse: false,

@@ -1,42 +1,40 @@
-//! Asks for a key's memory before it is needed.
+//! Prefetches the memory of a key before its shard is locked.
 //!
-//! A check waits for memory up to three times: for the shard's lock, which another core may have
-//! had last, for the control bytes of the map, which say where the key is, and for its entry. But
-//! where that is, unless the place was taken, follows from the key's hash and from where the
-//! shard's entries lie, and those move but rarely. So where they lie is kept where it can be read
-//! without the lock; entry and control bytes are asked for first, and most checks wait for all
-//! three at once. (For what a key has on the heap they wait once more.) What that gains is in
-//! `benches/README.md`, and only a benchmark would miss it: no decision depends on it.
+//! A check waits for memory up to three times: for the shard's lock, which another core may have had
+//! last, for the control bytes of the map, and for the key's entry. Unless that place was taken, it
+//! follows from the key's hash and from where the shard's entries lie, which seldom changes. So
+//! [`ShardLayout`] keeps where they lie, readable without the lock. The control bytes and the entry
+//! are prefetched first, and most checks wait for all three at once. (What a key has on the heap is
+//! one wait more.) `docs/architecture.md` has the gain.
 //!
-//! With an outline that is out of date, or a key that is elsewhere, all that is lost is time. And
-//! safe code cannot say it: beside the scan of a part of a shard, in `map.rs`, this is the crate's
-//! only unsafe code.
+//! No decision depends on it: with a layout that is out of date, or a key that is elsewhere, only
+//! time is lost. Beside the scan of a shard in `map.rs` this is the crate's only unsafe code.
 #![allow(unsafe_code, reason = "a prefetch is not safe code yet")]
 
 use std::ptr::NonNull;
 
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
-/// Whether the processor is one that is asked.
+/// Whether there is a prefetch for this processor.
 const PREFETCH: bool = cfg!(all(
     target_arch = "x86_64",
     target_feature = "sse",
     not(miri)
 ));
 
-/// The bytes of a cache line there, and how short an entry is that never lies across two: no longer
-/// than what it is aligned to.
+/// The bytes of a cache line, and the size up to which an entry never lies in two lines, as it is aligned
+/// to it.
 const LINE: usize = 64;
 const ALIGNED: usize = 16;
 
 /// Where the entries of a shard lie, which are of type `T`.
 ///
-/// Written under the shard's lock, and read without: relaxed, as nothing is read by it. Should the
-/// two words be of different times, what is fetched may be of no use.
+/// It is written under the shard's lock and read without. Relaxed suffices, as no memory is read
+/// through it. If the two words are from different times, the prefetch is useless and harmless.
 pub(super) struct ShardLayout<T> {
     /// The end of the entries, where the control bytes begin.
     end: AtomicPtr<T>,
-    /// One less than the number of places, a power of two.
+    /// One less than the number of buckets, which is a power of two.
     mask: AtomicUsize,
 }
 
@@ -48,10 +46,10 @@ impl<T> ShardLayout<T> {
         }
     }
 
-    /// To be told whenever the entries may have moved.
+    /// Updates the layout. To be called whenever the entries may have moved.
     pub(super) fn update(&self, end: NonNull<T>, places: usize) {
         let (end, mask) = (end.as_ptr(), places - 1);
-        // Seldom written, so that it stays in the caches of all who read it.
+        // Written only if it changed, so that it stays in the caches of all cores.
         if (
             self.end.load(Ordering::Relaxed),
             self.mask.load(Ordering::Relaxed),
@@ -62,8 +60,8 @@ impl<T> ShardLayout<T> {
         }
     }
 
-    /// Asks for what is stored under that hash: for its control bytes, its entry, and the line
-    /// before that, which has the entries of the next places.
+    /// Prefetches what is stored under a hash: its control bytes, its entry, and the line before the
+    /// entry, which has the entries of the next buckets.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         if !PREFETCH {
@@ -78,8 +76,8 @@ impl<T> ShardLayout<T> {
         prefetch_line(entry.wrapping_byte_sub(LINE).cast());
     }
 
-    /// Where hashbrown has the control byte and the entry of that hash if its first place is free:
-    /// the bytes go on from the end of the entries, and the entries back from there.
+    /// Returns where hashbrown has the control byte and the entry of a hash whose first bucket is free.
+    /// Control bytes go forward from the end of the entries, and entries go backward from there.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "as the map does, which has no more entries than addresses"
@@ -101,11 +99,10 @@ fn prefetch_line(address: *const u8) {
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-        // SAFETY: the target has SSE. The address may be any, and need not be that of anything: a
-        // prefetch neither faults nor reads in a way that the program could see, so that it is no
-        // access and races with none.
+        // SAFETY: the target has SSE. Any address will do: a prefetch does not fault, and reads nothing
+        // that the program can see. So it is no access, and races with none.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
-    // On other processors it has no use.
+    // Unused on other processors.
     let _ = address;
 }

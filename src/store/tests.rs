@@ -1,4 +1,4 @@
-//! How much of a table is looked at in one step.
+//! How much of a table one slice visits.
 
 use std::{
     cell::Cell,
@@ -6,23 +6,29 @@ use std::{
 };
 
 use super::*;
+use crate::arith::state::KeyState;
 
-/// A check waits for at most as long as one lock is held, and a job of the maintenance thread for at
-/// most as long as a step takes.
+/// A check waits at most while one lock is held, and a job of the maintenance thread at most while a
+/// slice runs.
 #[test]
-fn a_slice_looks_at_some_thousand_buckets() {
+fn a_slice_visits_some_thousand_buckets() {
     // Two shards of 65,536 buckets; and 512 that are empty or have one key.
     for (shards, keys) in [(2, 60_000), (512, 300)] {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let table = Table::<u64, 1, _>::new(shards, hasher);
         for key in 0..keys {
-            table.upsert(table.hash(&key), key, || true, |words| words[0] = key);
+            table.upsert(
+                table.hash(&key),
+                key,
+                || true,
+                |state| *state = KeyState::spent([key]),
+            );
         }
-        let (mut cursor, mut looked_at, mut slices) = (Cursor::default(), 0, 0);
+        let (mut cursor, mut visited, mut slices) = (Cursor::default(), 0, 0);
         loop {
             let seen = Cell::new(0);
             let before = (cursor.shard, cursor.bucket);
-            let keep = |_: &[u64; 1]| {
+            let keep = |_: &KeyState<1>| {
                 seen.set(seen.get() + 1);
                 true
             };
@@ -30,14 +36,14 @@ fn a_slice_looks_at_some_thousand_buckets() {
                 break;
             };
             assert_eq!((slice.removed, slice.keys.len()), (0, 0));
-            // Of those of one shard, as all that a step looks at may lie in one.
+            // In one shard, as a whole slice may lie in one.
             assert!(cursor.bucket <= before.1 + 4_096 || cursor.shard > before.0);
             assert!(seen.get() <= 8_192, "{} keys in a slice", seen.get());
             assert!(cursor.shard - before.0 <= 512, "empty shards are not free");
-            looked_at += seen.get();
+            visited += seen.get();
             slices += 1;
         }
-        assert_eq!(looked_at, keys);
+        assert_eq!(visited, keys);
         assert!(slices >= 2, "{slices} of {shards} shards");
     }
 }

@@ -1,14 +1,14 @@
-//! The header fields that tell a client where it stands.
+//! The response header fields of a limit.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sfv::{Integer, KeyRef, ListSerializer};
 
-use crate::decision::{Decision, QuotaDecision};
-use crate::policy::Policy;
-use crate::tower::names::{self, Names};
-use crate::tower::rejection::{Rejection, whole_seconds};
+use crate::decision::{DecisionRef, QuotaDecision, whole_seconds};
+use crate::quota::Quota;
+use crate::tower::error::InvalidSetting;
+use crate::tower::names::{self, Name};
 
 static LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 static REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -16,63 +16,152 @@ static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 static IETF_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static IETF_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// A version of the IETF's fields for rate limits, which is not a standard yet: each draft changes
-/// what they mean.
+/// A version of the IETF's header fields for rate limits. They are not a standard yet, and each draft
+/// changes their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IetfDraft {
     /// draft-ietf-httpapi-ratelimit-headers-11, of May 2026.
     ///
-    /// `RateLimit-Policy` has each quota as it was set: its units `q`, and its period `w` in
-    /// seconds if that is whole. `RateLimit` has the units `r` that each bucket holds, and in `t`
-    /// the seconds to spread them over: those in which as many are earned, or in which the first
-    /// one is if there are none, rounded up. Whoever uses them faster is not rejected for it, and
-    /// may use what is earned meanwhile: a bucket has no window that ends. For a quota that has
-    /// denied the request it is not longer than `Retry-After`.
+    /// `RateLimit-Policy` has each quota as it was set: its units `q`, and its period `w` in seconds
+    /// if that is whole.
+    ///
+    /// `RateLimit` has for each quota:
+    ///
+    /// - `r`: the units available now.
+    /// - `t`: the seconds in which `r` units are earned (or the next unit, if `r` is 0), rounded up.
+    ///   For a quota that denied the request it is at most `Retry-After`.
+    ///
+    /// A client that spends `r` faster is not rejected for it, and may also spend what is earned
+    /// meanwhile: a bucket has no window that ends.
     Draft11,
 }
 
-/// Which fields a layer writes of the decisions under a policy.
+/// Writes the response header fields for decisions, in a layer or in a handler without one.
+///
+/// The fields are `Retry-After` on a denial that a wait ends, `X-RateLimit-Limit`,
+/// `X-RateLimit-Remaining` and `X-RateLimit-Reset`, and the [IETF's](RateLimitHeaders::ietf_fields) if
+/// set.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tollgate::tower::{Head, JsonResponse, RateLimitHeaders, Rejection, RejectionResponse};
+/// use tollgate::{ManualClock, Quota, RateLimiter};
+///
+/// let quota = Quota::per_minute(60).burst(1);
+/// let limiter = RateLimiter::builder(quota).clock(ManualClock::new()).build();
+/// let headers = RateLimitHeaders::new(limiter.policy().quotas());
+///
+/// // A handler that limits by itself.
+/// let handle = |request: Request<()>| -> Response<String> {
+///     let decision = limiter.check("alice");
+///     let mut response = if decision.is_allowed() {
+///         Response::new("done".to_owned())
+///     } else {
+///         let head = Head::from(&request);
+///         JsonResponse.respond(&Rejection::new(&head, decision.as_ref(), 1, &headers))
+///     };
+///     headers.insert_into(response.headers_mut(), decision.as_ref());
+///     response
+/// };
+/// assert_eq!(handle(Request::new(())).headers()["x-ratelimit-remaining"], "0");
+/// let rejected = handle(Request::new(()));
+/// assert_eq!((rejected.status().as_u16(), &rejected.headers()["retry-after"]), (429, &"1".parse()?));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(super) struct Fields<const N: usize> {
-    pub(super) x_ratelimit: bool,
-    /// The draft, and the field of it that is the same in every response.
+pub struct RateLimitHeaders {
+    has_x_ratelimit: bool,
+    /// The draft, and its field that is the same in every response.
     ietf: Option<(IetfDraft, HeaderValue)>,
-    names: Names<N>,
-    policy: Policy<N>,
+    names: Vec<Name>,
+    quotas: Vec<Quota>,
 }
 
-impl<const N: usize> Fields<N> {
-    pub(super) fn new(policy: &Policy<N>) -> Fields<N> {
-        Fields {
-            x_ratelimit: true,
+impl RateLimitHeaders {
+    /// Returns the default fields for decisions under these quotas.
+    #[must_use]
+    pub fn new(quotas: &[Quota]) -> RateLimitHeaders {
+        RateLimitHeaders {
+            has_x_ratelimit: true,
             ietf: None,
-            names: names::of_policy(policy),
-            policy: *policy,
+            names: names::from_quotas(quotas),
+            quotas: quotas.to_vec(),
         }
     }
 
-    pub(super) fn names(&self) -> &Names<N> {
-        &self.names
+    /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    #[must_use]
+    pub fn without_x_ratelimit(mut self) -> RateLimitHeaders {
+        self.remove_x_ratelimit();
+        self
     }
 
-    pub(super) fn set_names(&mut self, names: Names<N>) {
-        self.names = names;
-        if let Some((draft, _)) = self.ietf {
-            self.set_ietf(draft);
-        }
+    /// Adds the fields `RateLimit-Policy` and `RateLimit` of this draft.
+    #[must_use]
+    pub fn ietf_fields(mut self, draft: IetfDraft) -> RateLimitHeaders {
+        self.set_ietf(draft);
+        self
+    }
+
+    /// Names the quotas, in the order of the policy, in the IETF's fields and in
+    /// [`ProblemResponse`](super::ProblemResponse).
+    ///
+    /// By default a quota has the name of its period: `minute`, `7 days`. Quotas of equal periods have
+    /// their text: `100/minute burst 10`.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many names as quotas. If a name is empty, occurs twice, or has a character
+    /// that is not printable ASCII.
+    pub fn quota_names<T>(
+        mut self,
+        names: impl IntoIterator<Item = T>,
+    ) -> Result<RateLimitHeaders, InvalidSetting>
+    where
+        T: Into<String>,
+    {
+        let names = names.into_iter().map(Into::into).collect();
+        self.set_names(names)?;
+        Ok(self)
+    }
+
+    /// Inserts the fields of a decision into the headers of a response.
+    ///
+    /// Each kind of field is left as it is if the headers have any field of that kind: a layer within
+    /// wrote it, whose limit is nearer to the work.
+    pub fn insert_into(&self, headers: &mut HeaderMap, decision: DecisionRef<'_>) {
+        insert_retry_after(headers, decision);
+        self.prepare(decision).add_to(headers);
+    }
+
+    pub(super) fn remove_x_ratelimit(&mut self) {
+        self.has_x_ratelimit = false;
     }
 
     pub(super) fn set_ietf(&mut self, draft: IetfDraft) {
         let field = match draft {
-            IetfDraft::Draft11 => ietf_policy(&self.policy, &self.names),
+            IetfDraft::Draft11 => ietf_policy(&self.quotas, &self.names),
         };
         self.ietf = field.map(|field| (draft, field));
     }
 
-    /// What the response to a request is to carry.
-    pub(super) fn of(&self, decision: &Decision<N>) -> Written {
-        let x_ratelimit = self.x_ratelimit.then(|| XRateLimit {
+    pub(super) fn set_names(&mut self, names: Vec<String>) -> Result<(), InvalidSetting> {
+        self.names = names::chosen(names, self.quotas.len())?;
+        if let Some((draft, _)) = self.ietf {
+            self.set_ietf(draft);
+        }
+        Ok(())
+    }
+
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    /// Returns what the response to a request will carry, which may come much later.
+    #[inline]
+    pub(super) fn prepare(&self, decision: DecisionRef<'_>) -> Prepared {
+        let x_ratelimit = self.has_x_ratelimit.then(|| XRateLimit {
             limit: decision.limit(),
             remaining: decision.remaining(),
             reset: whole_seconds(decision.reset_after()),
@@ -83,13 +172,13 @@ impl<const N: usize> Fields<N> {
                 Some(Box::new([policy.clone(), limit]))
             }
         });
-        Written { x_ratelimit, ietf }
+        Prepared { x_ratelimit, ietf }
     }
 }
 
-/// The fields of one response, as short as they wait for it.
+/// The fields of one response, in the fewest bytes while they wait for it.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct Prepared {
     x_ratelimit: Option<XRateLimit>,
     /// The policy and the limit.
     ietf: Option<Box<[HeaderValue; 2]>>,
@@ -102,9 +191,7 @@ struct XRateLimit {
     reset: u64,
 }
 
-impl Written {
-    /// Adds the fields to a response. Each kind is left as it is where any of it is there: whoever
-    /// wrote that, such as a layer within, knows of a limit that stands nearer to the work.
+impl Prepared {
     pub(super) fn add_to(self, headers: &mut HeaderMap) {
         if let Some(numbers) = self.x_ratelimit
             && !has_any(headers, [&LIMIT, &REMAINING, &RESET])
@@ -123,25 +210,22 @@ impl Written {
     }
 }
 
-/// Adds to an answer when to retry, unless it says so.
-pub(super) fn add_retry_after<const N: usize>(
-    headers: &mut HeaderMap,
-    rejection: &Rejection<'_, N>,
-) {
-    if let Some(seconds) = rejection.retry_after_seconds()
+/// Inserts `Retry-After` if a wait helps, and if it is not there.
+pub(super) fn insert_retry_after(headers: &mut HeaderMap, decision: DecisionRef<'_>) {
+    if let Some(seconds) = decision.retry_after_seconds()
         && !headers.contains_key(header::RETRY_AFTER)
     {
         headers.insert(header::RETRY_AFTER, digits(seconds));
     }
 }
 
-/// Each name is compared and none hashed: responses have few headers, and most of them names that
-/// are known to be others without a look at their letters.
+/// Compares each name and hashes none: responses have few headers, and most names differ in their
+/// length or in their first letters.
 fn has_any<const M: usize>(headers: &HeaderMap, names: [&HeaderName; M]) -> bool {
     headers.keys().any(|name| names.contains(&name))
 }
 
-/// A number as a value. Up to three digits are not allocated, which most of these numbers have.
+/// Returns a number as a value. One of at most three digits, as most of these have, is not allocated.
 fn digits(number: u64) -> HeaderValue {
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     let start = match number {
@@ -174,16 +258,16 @@ static DIGITS: [[u8; 3]; 1_000] = {
     numbers
 };
 
-/// `"minute";q=10;w=60, "hour";q=60;w=3600`
-fn ietf_policy<const N: usize>(policy: &Policy<N>, names: &Names<N>) -> Option<HeaderValue> {
+/// Returns `"minute";q=10;w=60, "hour";q=60;w=3600`.
+fn ietf_policy(quotas: &[Quota], names: &[Name]) -> Option<HeaderValue> {
     const UNITS: &KeyRef = KeyRef::constant("q");
     const WINDOW: &KeyRef = KeyRef::constant("w");
     let mut list = ListSerializer::new();
-    for (quota, name) in policy.quotas().iter().zip(names) {
+    for (quota, name) in quotas.iter().zip(names) {
         let item = list.bare_item(name.as_structured());
         let item = item.parameter(UNITS, integer(quota.units()));
         let period = quota.period();
-        // The draft has no parts of a second.
+        // The draft has no fractions of a second.
         if period.subsec_nanos() == 0 {
             _ = item.parameter(WINDOW, integer(period.as_secs()));
         }
@@ -191,15 +275,15 @@ fn ietf_policy<const N: usize>(policy: &Policy<N>, names: &Names<N>) -> Option<H
     field(list)
 }
 
-/// `"minute";r=9;t=54, "hour";r=59;t=3540`
-fn ietf_limit<const N: usize>(decision: &Decision<N>, names: &Names<N>) -> Option<HeaderValue> {
+/// Returns `"minute";r=9;t=54, "hour";r=59;t=3540`.
+fn ietf_limit(decision: DecisionRef<'_>, names: &[Name]) -> Option<HeaderValue> {
     const AVAILABLE: &KeyRef = KeyRef::constant("r");
     const WINDOW: &KeyRef = KeyRef::constant("t");
     let retry_after = decision.retry_after();
     let mut list = ListSerializer::new();
     for (quota, name) in decision.quotas().iter().zip(names) {
         let window = match (quota.retry_after(), retry_after) {
-            // Whoever asked for more than there is may try again before that much is earned.
+            // A client that requested more than there is may try again before that much is earned.
             (Some(_), Some(wait)) => effective_window(quota).min(wait),
             _ => effective_window(quota),
         };
@@ -211,16 +295,17 @@ fn ietf_limit<const N: usize>(decision: &Decision<N>, names: &Names<N>) -> Optio
     field(list)
 }
 
-/// The time in which the remaining units are earned: used over as long, they never run out. A full
-/// bucket is thus not advertised as a burst that comes again at once.
+/// Returns the time in which the remaining units are earned. Spent over this time, they never run
+/// out. So a full bucket is not advertised as a burst that is there again at once.
 fn effective_window(quota: &QuotaDecision) -> Duration {
-    match quota.remaining() {
-        0 => quota.available_after(1).unwrap_or_default(),
-        _ => quota.time_to_earn_remaining(),
-    }
+    let window = match quota.remaining() {
+        0 => quota.available_after(1),
+        remaining => quota.time_to_earn(remaining),
+    };
+    window.unwrap_or_default()
 }
 
-/// An integer of a structured field has 15 digits at most.
+/// An integer of a structured field has at most 15 digits.
 fn integer(number: u64) -> Integer {
     Integer::try_from(number).unwrap_or(Integer::MAX)
 }

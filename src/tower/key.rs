@@ -19,7 +19,7 @@ pub use function::{FromFn, TryFromFn, from_fn, try_from_fn};
 pub use header::HeaderKey;
 pub use host::HostName;
 
-/// Finds what a request is limited by.
+/// Finds the key of a request.
 ///
 /// The ready-made ones are [`ExtensionKey`], [`ClientAddress`], [`HostName`], [`HeaderKey`] and any
 /// closure, by [`from_fn`] or [`try_from_fn`]. They [combine](RequestKey::and).
@@ -50,9 +50,14 @@ pub use host::HostName;
 /// let made_up = http::Request::builder().header("host", "acme1.example.com").body(()).unwrap();
 /// assert_eq!(tenants.key(&Head::from(&made_up)), Err(KeyError::Malformed));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not find the key of a request",
+    label = "expected a `RequestKey`",
+    note = "wrap a closure in `tollgate::tower::key::from_fn`: `from_fn(|request| Some(request.method.is_safe()))`"
+)]
 pub trait RequestKey {
-    /// What the limiter is asked with. It stores the owned form: `str` is stored as `String`, and
-    /// what is `Clone` as itself.
+    /// The key that the limiter checks. It stores the owned form: `String` for `str`, and the type
+    /// itself for a type that is `Clone`.
     type Key: Hash + Eq + ToOwned<Owned: Hash + Eq + Clone> + ?Sized;
 
     /// Returns the key of `request`.
@@ -62,6 +67,14 @@ pub trait RequestKey {
     /// Why it has none. A value that is sent but is no key is [`KeyError::Malformed`] or
     /// [`KeyError::TooLong`], and never [`KeyError::Missing`], which may be let through.
     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, KeyError>;
+
+    /// Returns the name that clients know the key by, such as that of a header. Default: none.
+    ///
+    /// It is part of the response to a request without a usable key, so it must be printable ASCII.
+    /// [`RateLimitLayer::key_name`](super::RateLimitLayer::key_name) sets another.
+    fn name(&self) -> Option<&str> {
+        None
+    }
 
     /// Limits by this and `other` together: each pair has a bucket of its own. A request that lacks
     /// one of them has no key.
@@ -159,7 +172,8 @@ impl<T: RequestKey + ?Sized> RequestKey for Box<T> {
     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, T::Key>, KeyError> {
         (**self).key(request)
     }
-}
 
-/// What a limiter stores for the keys that `K` finds.
-pub(super) type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
+    fn name(&self) -> Option<&str> {
+        (**self).name()
+    }
+}

@@ -1,20 +1,20 @@
-//! The layer, and how it is set up.
+//! The layer, and its settings.
 
-use std::{fmt, hash::BuildHasher, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
 use http::Response;
 use tower_layer::Layer;
 
-use crate::hash::RandomState;
-use crate::limiter::RateLimiter;
+use crate::decision::Decision;
+use crate::limit::Limit;
 use crate::sync::Arc;
-use crate::tower::config::{Announced, Config, OnMissingKey};
+use crate::tower::config::{Config, OnMissingKey, OnStoreError};
 use crate::tower::drain::Limits;
 use crate::tower::error::InvalidSetting;
 use crate::tower::head::Head;
-use crate::tower::headers::IetfDraft;
-use crate::tower::key::{RequestKey, Stored};
-use crate::tower::names;
+use crate::tower::headers::{IetfDraft, RateLimitHeaders};
+use crate::tower::key::RequestKey;
+use crate::tower::names::Name;
 use crate::tower::rejection::Rejection;
 use crate::tower::response::{RespondWith, TextResponse};
 use crate::tower::service::RateLimit;
@@ -35,8 +35,8 @@ use crate::tower::service::RateLimit;
 ///
 /// let limiter = Arc::new(RateLimiter::new(Quota::per_minute(100).burst(10)));
 /// // A request without an owner comes here only if the layers are in the wrong order.
-/// let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
-/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+/// let on_missing = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), on_missing)
 ///     .exempt(|request| {
 ///         // The route that axum's router has matched, not the path as the client spelled it.
 ///         let route = request.extensions.get::<MatchedPath>();
@@ -45,72 +45,85 @@ use crate::tower::service::RateLimit;
 /// # let _ = layer;
 /// ```
 ///
-/// A request is decided on when the service is called, before its body is read. If it is allowed,
-/// the inner service gets it as it came, and its response goes out as it is, with the fields of the
-/// limit added. If it is rejected, the inner service is not called. A unit is spent on a request
-/// that is allowed, whatever becomes of it.
+/// The layer decides when the service is called, before the body is read. If the request is allowed,
+/// the inner service gets it unchanged, and the fields of the limit are added to its response. If it
+/// is rejected, the inner service is not called. An allowed request spends its units, whatever
+/// becomes of it.
 ///
-/// All services that a layer and its clones make share the limiter, and so may several layers.
+/// `L` is the limiter: an `Arc` of a [`RateLimiter`](crate::RateLimiter), or any [`Limit`]. `K` finds
+/// the key of a request, and `A` makes the [responses](super::RejectionResponse) to rejected ones. All
+/// services that a layer and its clones make share the limiter, and several layers can share one.
 #[must_use = "a layer limits nothing until it is put around a service"]
-pub struct RateLimitLayer<K: RequestKey, const N: usize = 1, A = TextResponse, S = RandomState> {
-    config: Config<K, N, A, S>,
-}
-
-impl<K, const N: usize, S> RateLimitLayer<K, N, TextResponse, S>
+pub struct RateLimitLayer<L, K, A = TextResponse>
 where
     K: RequestKey,
-    Stored<K>: 'static,
-    S: BuildHasher + Clone,
+    L: Limit<K::Key>,
 {
-    /// A layer that asks `limiter` about the `key` of each request; `no_key` says what becomes of
-    /// requests that have none.
+    config: Config<L, K>,
+    response: Arc<A>,
+}
+
+impl<L, K> RateLimitLayer<L, K>
+where
+    K: RequestKey,
+    L: Limit<K::Key>,
+{
+    /// Makes a layer that asks `limiter` about the `key` of each request. `on_missing` is what happens
+    /// to a request without one.
     ///
-    /// Unless set otherwise, each request costs one unit, none is exempt, rejections are answered in
-    /// plain [`TextResponse`], and responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
+    /// Defaults: each request costs one unit, and none is exempt. Rejections have a plain
+    /// [`TextResponse`]. Responses carry `X-RateLimit-Limit`, `X-RateLimit-Remaining` and
     /// `X-RateLimit-Reset`: the [limit](crate::Decision::limit) and what
-    /// [remains](crate::Decision::remaining) in units, and the whole seconds, rounded up, until
-    /// every bucket [is full](crate::Decision::reset_after).
+    /// [remains](crate::Decision::remaining) in units, and the seconds, rounded up, until every bucket
+    /// [is full](crate::Decision::reset_after).
     ///
     /// # Panics
     ///
-    /// If `no_key` refuses with a status that is none of 4xx and 5xx.
-    pub fn new(
-        limiter: Arc<RateLimiter<Stored<K>, N, S>>,
+    /// If `on_missing` rejects with a status that is not 4xx or 5xx.
+    pub fn new<const N: usize>(
+        limiter: L,
         key: K,
-        no_key: OnMissingKey<N>,
-    ) -> RateLimitLayer<K, N, TextResponse, S> {
+        on_missing: OnMissingKey<N>,
+    ) -> RateLimitLayer<L, K>
+    where
+        L: Limit<K::Key, Decision = Decision<N>>,
+    {
+        let headers = RateLimitHeaders::new(limiter.quotas());
         RateLimitLayer {
             config: Config {
-                keyed: Announced::new(limiter),
+                limiter,
+                headers: Arc::new(headers),
                 key: Arc::new(key),
-                no_key: no_key.into(),
+                key_name: None,
+                missing_key: on_missing.into(),
+                store_error: OnStoreError::default(),
                 exempt: None,
                 cost: None,
-                response: Arc::new(TextResponse),
                 inserts_decision: false,
                 drain: Some(Limits::DEFAULT),
                 #[cfg(feature = "tracing")]
                 logged_key: None,
             },
+            response: Arc::new(TextResponse),
         }
     }
 }
 
-impl<K, const N: usize, A, S> RateLimitLayer<K, N, A, S>
+impl<L, K, A> RateLimitLayer<L, K, A>
 where
     K: RequestKey,
-    S: BuildHasher + Clone,
+    L: Limit<K::Key>,
 {
-    /// Lets the requests that `is_exempt` through, unlimited and without fields. With several calls,
-    /// each predicate exempts.
+    /// Exempts the requests for which `is_exempt` returns true: they pass without a limit and without
+    /// response fields. After several calls, each predicate exempts.
     ///
     /// # Caveats
     ///
-    /// A client writes the method and the path. `//health`, `/health/` and `/%68ealth` may or may
-    /// not be `/health`, as the router has it, and a handler may take any method. So decide by the
-    /// route that the router has matched, as in the [example](RateLimitLayer).
+    /// The client writes the method and the path. Whether `//health`, `/health/` and `/%68ealth` are
+    /// `/health` depends on the router, and a handler may take any method. So decide by the route that
+    /// the router has matched, as in the [example](RateLimitLayer).
     /// [More](super::key#what-a-client-chooses).
-    pub fn exempt<F>(mut self, is_exempt: F) -> RateLimitLayer<K, N, A, S>
+    pub fn exempt<F>(mut self, is_exempt: F) -> RateLimitLayer<L, K, A>
     where
         F: Fn(&Head<'_>) -> bool + Send + Sync + 'static,
     {
@@ -121,16 +134,16 @@ where
         self
     }
 
-    /// Spends as many units on each request as `cost` says, instead of one.
+    /// Charges each request the units that `cost` returns. Default: 1.
     ///
-    /// A cost above the burst of a quota never passes, and is answered so.
+    /// A cost above the burst of a quota never passes. The response says so.
     ///
     /// # Caveats
     ///
-    /// A cost of 0 always passes: it is no limit. If the cost follows from what a client may leave
-    /// out, such as the length of a body, charge the most where it is missing. There is an
+    /// A cost of 0 always passes: it is no limit. If the cost depends on something that a client may
+    /// leave out, such as the length of a body, charge the most where it is missing. There is an
     /// [example](super::key#what-a-client-chooses).
-    pub fn cost<F>(mut self, cost: F) -> RateLimitLayer<K, N, A, S>
+    pub fn cost<F>(mut self, cost: F) -> RateLimitLayer<L, K, A>
     where
         F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
     {
@@ -138,44 +151,23 @@ where
         self
     }
 
-    /// Answers rejections with `answer`: [`JsonResponse`](super::JsonResponse), [`ProblemResponse`](super::ProblemResponse),
-    /// [`GrpcResponse`](super::GrpcResponse), or an [`RejectionResponse`](super::RejectionResponse) of your own.
-    pub fn respond<T>(self, response: T) -> RateLimitLayer<K, N, T, S> {
-        let Config {
-            keyed,
-            key,
-            no_key,
-            exempt,
-            cost,
-            response: _,
-            inserts_decision,
-            drain,
-            #[cfg(feature = "tracing")]
-            logged_key,
-        } = self.config;
+    /// Sets the response to rejections: [`JsonResponse`](super::JsonResponse),
+    /// [`ProblemResponse`](super::ProblemResponse), [`GrpcResponse`](super::GrpcResponse), or a custom
+    /// [`RejectionResponse`](super::RejectionResponse). Default: [`TextResponse`].
+    pub fn respond<T>(self, response: T) -> RateLimitLayer<L, K, T> {
         RateLimitLayer {
-            config: Config {
-                keyed,
-                key,
-                no_key,
-                exempt,
-                cost,
-                response: Arc::new(response),
-                inserts_decision,
-                drain,
-                #[cfg(feature = "tracing")]
-                logged_key,
-            },
+            config: self.config,
+            response: Arc::new(response),
         }
     }
 
-    /// Answers rejections with what `answer` returns.
+    /// Sets the response to rejections to what `respond` returns.
     ///
     /// ```
     /// # use std::sync::Arc; use tollgate::{Quota, RateLimiter, tower::{OnMissingKey, RateLimitLayer, key::ExtensionKey}};
     /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
-    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+    /// # let (limiter, on_missing) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
+    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), on_missing)
     ///     .respond_with(|rejection| {
     ///         let mut response = http::Response::new(format!("slow down: {rejection}"));
     ///         *response.status_mut() = rejection.status();
@@ -183,47 +175,68 @@ where
     ///     });
     /// # let _ = layer;
     /// ```
-    pub fn respond_with<F, B>(self, respond: F) -> RateLimitLayer<K, N, RespondWith<F>, S>
+    pub fn respond_with<F, B>(self, respond: F) -> RateLimitLayer<L, K, RespondWith<F>>
     where
-        F: Fn(&Rejection<'_, N>) -> Response<B>,
+        F: Fn(&Rejection<'_>) -> Response<B>,
     {
         self.respond(RespondWith(respond))
     }
 
-    /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
-    pub fn without_x_ratelimit(mut self) -> RateLimitLayer<K, N, A, S> {
-        self.config.set_fields(|fields| fields.x_ratelimit = false);
-        self
-    }
-
-    /// Adds the fields `RateLimit-Policy` and `RateLimit` as this `draft` has them.
-    pub fn ietf_fields(mut self, draft: IetfDraft) -> RateLimitLayer<K, N, A, S> {
-        self.config.set_fields(|fields| fields.set_ietf(draft));
-        self
-    }
-
-    /// Names the quotas of the policy, in its order, for the IETF's fields and
-    /// [`ProblemResponse`](super::ProblemResponse): those of [`OnMissingKey::Share`]'s limiter too.
+    /// Sets what happens to a request when the limiter's store fails. Default: it is rejected with 503.
     ///
-    /// If not said, each is named after its period: `minute`, `7 days`; quotas of equal periods
-    /// after all that they are: `100/minute burst 10`.
+    /// A [`RateLimiter`](crate::RateLimiter) is in memory and never fails.
+    pub fn on_store_error(mut self, rule: OnStoreError) -> RateLimitLayer<L, K, A> {
+        self.config.store_error = rule;
+        self
+    }
+
+    /// Sets the name of the key in responses to requests without a usable one, such as `user id`:
+    /// `missing rate-limit key "user id"`. Default: the [name](RequestKey::name) that the key has,
+    /// which for a [`HeaderKey`](super::key::HeaderKey) is that of the header.
     ///
     /// # Errors
     ///
-    /// If a name is empty, has a character that is not printable ASCII, or is there twice.
-    pub fn quota_names<T: Into<String>>(
+    /// If the name is empty or has a character that is not printable ASCII.
+    pub fn key_name(
         mut self,
-        quotas: [T; N],
-    ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
-        let names = names::chosen(quotas.map(Into::into))?;
-        self.config
-            .set_fields(|fields| fields.set_names(names.clone()));
+        name: impl Into<String>,
+    ) -> Result<RateLimitLayer<L, K, A>, InvalidSetting> {
+        self.config.key_name = Some(Name::new(name.into(), "the name of a key")?);
         Ok(self)
     }
 
-    /// Leaves the [`Decision`](crate::Decision) that allowed a request in its extensions, where the
-    /// inner service finds it.
-    pub fn insert_decision(mut self) -> RateLimitLayer<K, N, A, S> {
+    /// Leaves out `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`.
+    pub fn without_x_ratelimit(self) -> RateLimitLayer<L, K, A> {
+        self.change_headers(RateLimitHeaders::remove_x_ratelimit)
+    }
+
+    /// Adds the fields `RateLimit-Policy` and `RateLimit` of this `draft`.
+    pub fn ietf_fields(self, draft: IetfDraft) -> RateLimitLayer<L, K, A> {
+        self.change_headers(|headers| headers.set_ietf(draft))
+    }
+
+    /// Names the quotas of the policy, as [`RateLimitHeaders::quota_names`] does. The limiter of
+    /// [`OnMissingKey::Share`] gets the same names.
+    ///
+    /// # Errors
+    ///
+    /// If there are not as many names as quotas. If a name is empty, occurs twice, or has a character
+    /// that is not printable ASCII.
+    pub fn quota_names<T>(
+        mut self,
+        names: impl IntoIterator<Item = T>,
+    ) -> Result<RateLimitLayer<L, K, A>, InvalidSetting>
+    where
+        T: Into<String>,
+    {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.config
+            .change_headers(|headers| headers.set_names(names.clone()))?;
+        Ok(self)
+    }
+
+    /// Inserts the [`Decision`] that allowed a request into its extensions, for the inner service.
+    pub fn insert_decision(mut self) -> RateLimitLayer<L, K, A> {
         self.config.inserts_decision = true;
         self
     }
@@ -248,9 +261,9 @@ where
     /// ```
     /// # use std::{sync::Arc, time::Duration}; use tollgate::{Quota, RateLimiter, tower::{OnMissingKey, RateLimitLayer, key::ExtensionKey}};
     /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-    /// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
+    /// # let (limiter, on_missing) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
     /// // Uploads of up to 100 MB come through the proxy.
-    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+    /// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), on_missing)
     ///     .drain(100_000_000, Duration::from_secs(30))?;
     /// assert!(layer.drain(0, Duration::from_secs(30)).is_err());
     /// # Ok::<_, tollgate::tower::InvalidSetting>(())
@@ -259,49 +272,71 @@ where
         mut self,
         max_bytes: u64,
         max_time: Duration,
-    ) -> Result<RateLimitLayer<K, N, A, S>, InvalidSetting> {
+    ) -> Result<RateLimitLayer<L, K, A>, InvalidSetting> {
         self.config.drain = Some(Limits::new(max_bytes, max_time)?);
         Ok(self)
     }
 
-    /// Answers rejected requests at once, and leaves their bodies unread.
+    /// Responds to rejected requests at once, and leaves their bodies unread.
     ///
-    /// For a service that reads bodies in an outer layer, a server that reads what a service has
-    /// left, or a client that limits its own requests.
-    pub fn without_draining(mut self) -> RateLimitLayer<K, N, A, S> {
+    /// This is for a service that reads bodies in an outer layer, a server that reads what a service
+    /// has left, or a client that limits its own requests.
+    pub fn without_draining(mut self) -> RateLimitLayer<L, K, A> {
         self.config.drain = None;
         self
     }
 
-    /// Logs the key of each request that is rejected, in its `Debug` form. Without this, no key is
-    /// logged: keys are often secrets, or names of people.
+    /// Logs the key of each rejected request, in its `Debug` form. By default no key is logged, as keys
+    /// are often secrets or names of people.
     #[cfg(feature = "tracing")]
-    pub fn log_keys(mut self) -> RateLimitLayer<K, N, A, S>
+    pub fn log_keys(mut self) -> RateLimitLayer<L, K, A>
     where
         K::Key: fmt::Debug,
     {
         self.config.logged_key = Some(|key| format!("{key:?}"));
         self
     }
-}
 
-impl<T, K: RequestKey, const N: usize, A, S> Layer<T> for RateLimitLayer<K, N, A, S> {
-    type Service = RateLimit<T, K, N, A, S>;
-
-    fn layer(&self, inner: T) -> RateLimit<T, K, N, A, S> {
-        RateLimit::new(inner, Arc::new(self.config.clone()))
+    fn change_headers(mut self, change: impl Fn(&mut RateLimitHeaders)) -> RateLimitLayer<L, K, A> {
+        let change = |headers: &mut RateLimitHeaders| {
+            change(headers);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.config.change_headers(change);
+        self
     }
 }
 
-impl<K: RequestKey, const N: usize, A, S> Clone for RateLimitLayer<K, N, A, S> {
-    fn clone(&self) -> RateLimitLayer<K, N, A, S> {
+impl<T, L, K, A> Layer<T> for RateLimitLayer<L, K, A>
+where
+    K: RequestKey,
+    L: Limit<K::Key> + Clone,
+{
+    type Service = RateLimit<T, L, K, A>;
+
+    fn layer(&self, inner: T) -> RateLimit<T, L, K, A> {
+        RateLimit::new(inner, self.config.clone(), Arc::clone(&self.response))
+    }
+}
+
+impl<L, K, A> Clone for RateLimitLayer<L, K, A>
+where
+    K: RequestKey,
+    L: Limit<K::Key> + Clone,
+{
+    fn clone(&self) -> RateLimitLayer<L, K, A> {
         RateLimitLayer {
             config: self.config.clone(),
+            response: Arc::clone(&self.response),
         }
     }
 }
 
-impl<K: RequestKey, const N: usize, A, S> fmt::Debug for RateLimitLayer<K, N, A, S> {
+impl<L, K, A> fmt::Debug for RateLimitLayer<L, K, A>
+where
+    K: RequestKey,
+    L: Limit<K::Key>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RateLimitLayer").field(&self.config).finish()
     }

@@ -1,22 +1,29 @@
-//! What each quota of a policy is called towards clients.
+//! What clients see as the name of a quota, or of a key.
 
 use std::fmt;
 
-use crate::policy::Policy;
+use crate::quota::Quota;
 use crate::tower::error::InvalidSetting;
 
-/// A name that a structured field can carry as a string: printable ASCII, and some of it.
+/// A name that a structured field can carry as a string: one or more characters of printable ASCII.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Name(sfv::String);
 
 impl Name {
-    fn new(name: String) -> Result<Name, String> {
+    /// # Errors
+    ///
+    /// If the name is empty or has a character that is not printable ASCII. `setting` says what it
+    /// names.
+    pub(super) fn new(name: String, setting: &'static str) -> Result<Name, InvalidSetting> {
+        let refused = |name: String| {
+            let expected = "one or more characters of printable ASCII";
+            InvalidSetting::new(name, setting, expected)
+        };
         if name.is_empty() {
-            return Err(name);
+            return Err(refused(name));
         }
-        sfv::String::from_string(name)
-            .map(Name)
-            .map_err(|(_, name)| name)
+        let name = sfv::String::from_string(name);
+        name.map(Name).map_err(|(_, name)| refused(name))
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -34,47 +41,52 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Each quota's own name, in the order of the policy.
-pub(super) type Names<const N: usize> = [Name; N];
+const OF_QUOTA: &str = "the name of a quota";
 
-/// The names of quotas that nobody has named: their periods, or as much of their text as tells
-/// them apart.
-pub(super) fn of_policy<const N: usize>(policy: &Policy<N>) -> Names<N> {
-    let quotas = policy.quotas();
-    let is_alone = |name: &str, text: &dyn Fn(usize) -> String| {
-        (0..N).filter(|other| text(*other) == name).count() == 1
+/// Returns the default names of quotas: their periods, or as much of their text as is unique.
+pub(super) fn from_quotas(quotas: &[Quota]) -> Vec<Name> {
+    let is_unique = |name: &str, text: &dyn Fn(usize) -> String| {
+        (0..quotas.len())
+            .filter(|other| text(*other) == name)
+            .count()
+            == 1
     };
     let by_period = |index: usize| quotas[index].period_name().to_string();
     let by_text = |index: usize| quotas[index].to_string();
-    std::array::from_fn(|index| {
+    let name = |index: usize| {
         let mut name = by_period(index);
-        if !is_alone(&name, &by_period) {
+        if !is_unique(&name, &by_period) {
             name = by_text(index);
-            if !is_alone(&name, &by_text) {
+            if !is_unique(&name, &by_text) {
                 name = format!("{name}, {}", index + 1);
             }
         }
         // Quotas are written in ASCII letters, digits, spaces and slashes.
-        Name::new(name).unwrap_or_else(|_| Name(sfv::StringRef::constant("quota").to_owned()))
-    })
+        Name::new(name, OF_QUOTA)
+            .unwrap_or_else(|_| Name(sfv::StringRef::constant("quota").to_owned()))
+    };
+    (0..quotas.len()).map(name).collect()
 }
 
-/// The names that a user chose.
-pub(super) fn chosen<const N: usize>(names: [String; N]) -> Result<Names<N>, InvalidSetting> {
-    let rejected =
-        |name: &str, expected| InvalidSetting::new(name, "the name of a quota", expected);
-    let mut chosen = Vec::with_capacity(N);
+/// Returns the names that a user chose for so many quotas.
+pub(super) fn chosen(names: Vec<String>, quotas: usize) -> Result<Vec<Name>, InvalidSetting> {
+    if names.len() != quotas {
+        let found = format!("{names:?}");
+        let expected = format!("{quotas}, one for each quota of the policy");
+        return Err(InvalidSetting::new(
+            found,
+            "the names of the quotas",
+            expected,
+        ));
+    }
+    let mut chosen = Vec::with_capacity(quotas);
     for name in names {
-        let name = Name::new(name)
-            .map_err(|name| rejected(&name, "one or more characters of printable ASCII"))?;
+        let name = Name::new(name, OF_QUOTA)?;
         if chosen.contains(&name) {
             let expected = "a name that no other quota of the policy has";
-            return Err(rejected(name.as_str(), expected));
+            return Err(InvalidSetting::new(name.as_str(), OF_QUOTA, expected));
         }
         chosen.push(name);
     }
-    // As many as there were, so this cannot be rejected.
-    chosen
-        .try_into()
-        .map_err(|_| rejected("", "a name for each quota"))
+    Ok(chosen)
 }

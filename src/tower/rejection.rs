@@ -1,179 +1,199 @@
-//! Why a request was rejected.
+//! Why a request is rejected.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt};
 
 use http::StatusCode;
 
-use crate::decision::Decision;
+use crate::decision::DecisionRef;
 use crate::tower::head::Head;
+use crate::tower::headers::RateLimitHeaders;
 use crate::tower::key::KeyError;
-use crate::tower::names::Names;
+use crate::tower::names::Name;
 
-/// Why the layer refuses a request: what an [`RejectionResponse`](super::RejectionResponse) is made from.
+/// Why a request is rejected. A [`RejectionResponse`](super::RejectionResponse) is made from it.
 ///
-/// Its text form is one line that says so. It is one of three:
+/// Its text is one line of ASCII. There are four kinds:
 ///
-/// - *not now*: status 429, and [`retry_after_seconds`](Rejection::retry_after_seconds);
-/// - *never*: the request costs more than a full bucket holds. Status 400 and no time to retry, as
-///   429 would have clients try again, and waiting does not help;
-/// - *no key*: there is no [`decision`](Rejection::decision), and the status is as
-///   [`OnMissingKey`](super::OnMissingKey) says.
+/// | the request | status | [`decision`](Rejection::decision) | [`key_error`](Rejection::key_error) |
+/// |---|---|---|---|
+/// | is denied now; [`retry_after_seconds`](Rejection::retry_after_seconds) has when to retry | 429 | yes | no |
+/// | exceeds a burst, so that no wait helps | 400 | yes | no |
+/// | has no usable key | as [`OnMissingKey`](super::OnMissingKey) says | no | yes |
+/// | could not be decided, as the limiter's store failed | 503 | no | no |
 #[derive(Clone, Copy)]
-pub struct Rejection<'a, const N: usize = 1> {
+pub struct Rejection<'a> {
     request: &'a Head<'a>,
     status: StatusCode,
-    cause: Cause<'a, N>,
-}
-
-#[derive(Clone, Copy)]
-enum Cause<'a, const N: usize> {
-    Denied(Denied<'a, N>),
-    KeyError(KeyError),
-}
-
-#[derive(Clone, Copy)]
-struct Denied<'a, const N: usize> {
-    decision: &'a Decision<N>,
+    cause: Cause<'a>,
+    /// The units that the request costs. 0 if that was not asked.
     cost: u64,
-    names: &'a Names<N>,
 }
 
-impl<'a, const N: usize> Rejection<'a, N> {
-    pub(super) fn denied(
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    Denied(DecisionRef<'a>, &'a [Name]),
+    Key(KeyError, Option<&'a str>),
+    Store,
+}
+
+impl<'a> Rejection<'a> {
+    /// Makes the rejection of a request that was denied `cost` units. `headers` has the names of the
+    /// quotas.
+    ///
+    /// The layer makes its rejections itself. This is for handlers without the layer:
+    /// [`RateLimitHeaders`] has an example.
+    #[must_use]
+    pub fn new(
         request: &'a Head<'a>,
-        decision: &'a Decision<N>,
+        decision: DecisionRef<'a>,
         cost: u64,
-        names: &'a Names<N>,
-    ) -> Rejection<'a, N> {
+        headers: &'a RateLimitHeaders,
+    ) -> Rejection<'a> {
         let status = if decision.exceeds_burst() {
             StatusCode::BAD_REQUEST
         } else {
             StatusCode::TOO_MANY_REQUESTS
         };
-        let cause = Cause::Denied(Denied {
-            decision,
-            cost,
-            names,
-        });
         Rejection {
             request,
             status,
-            cause,
+            cause: Cause::Denied(decision, headers.names()),
+            cost,
         }
     }
 
     pub(super) fn without_key(
         request: &'a Head<'a>,
-        why: KeyError,
+        error: KeyError,
+        name: Option<&'a str>,
         status: StatusCode,
-    ) -> Rejection<'a, N> {
+    ) -> Rejection<'a> {
         Rejection {
             request,
             status,
-            cause: Cause::KeyError(why),
+            cause: Cause::Key(error, name),
+            cost: 0,
         }
     }
 
-    /// The request that is rejected.
+    pub(super) fn of_store_error(request: &'a Head<'a>, cost: u64) -> Rejection<'a> {
+        Rejection {
+            request,
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            cause: Cause::Store,
+            cost,
+        }
+    }
+
+    /// Returns the request that is rejected.
     #[must_use]
     pub fn request(&self) -> &'a Head<'a> {
         self.request
     }
 
-    /// The status that the ready-made answers have.
+    /// Returns the status of the ready-made responses.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The denial, or `None` if the request has no key.
+    /// Returns the denial, or `None` if there was no decision.
     #[must_use]
-    pub fn decision(&self) -> Option<&'a Decision<N>> {
-        self.denial().map(|denied| denied.decision)
+    pub fn decision(&self) -> Option<DecisionRef<'a>> {
+        match self.cause {
+            Cause::Denied(decision, _) => Some(decision),
+            Cause::Key(..) | Cause::Store => None,
+        }
     }
 
-    /// Why the request has no key, or `None` if it has one and was denied.
+    /// Returns why the request has no usable key, or `None` if it has one.
     #[must_use]
     pub fn key_error(&self) -> Option<KeyError> {
         match self.cause {
-            Cause::Denied(_) => None,
-            Cause::KeyError(why) => Some(why),
+            Cause::Key(error, _) => Some(error),
+            Cause::Denied(..) | Cause::Store => None,
         }
     }
 
-    /// The units that the request asked for; 0 if it has no key.
+    /// Whether the limiter's store failed, so that there was no decision.
+    #[must_use]
+    pub fn is_store_error(&self) -> bool {
+        matches!(self.cause, Cause::Store)
+    }
+
+    /// Returns the units that the request costs. 0 if it has no usable key.
     #[must_use]
     pub fn cost(&self) -> u64 {
-        self.denial().map_or(0, |denied| denied.cost)
+        self.cost
     }
 
-    /// What `Retry-After` says: the decision's wait in whole seconds, rounded up, so never 0.
+    /// Returns the value of `Retry-After`: the decision's wait in seconds, rounded up. Never 0.
     ///
-    /// `None` if waiting does not help.
+    /// `None` if no wait is known to help.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.decision()?.retry_after().map(whole_seconds)
+        self.decision()?.retry_after_seconds()
     }
 
-    /// The names of the quotas that do not allow the request, in the order of the policy.
+    /// Returns the names of the quotas that deny the request, in the order of the policy.
     pub fn violated_quotas(&self) -> impl Iterator<Item = &'a str> {
-        self.denial().into_iter().flat_map(|denied| {
-            let quotas = denied.decision.quotas().iter().zip(denied.names);
-            quotas
-                .filter(|(quota, _)| quota.exceeds_burst() || quota.retry_after().is_some())
-                .map(|(_, name)| name.as_str())
-        })
+        let (quotas, names) = match self.cause {
+            Cause::Denied(decision, names) => (decision.quotas(), names),
+            Cause::Key(..) | Cause::Store => (&[][..], &[][..]),
+        };
+        let quotas = quotas.iter().zip(names);
+        quotas
+            .filter(|(quota, _)| quota.exceeds_burst() || quota.retry_after().is_some())
+            .map(|(_, name)| name.as_str())
     }
 
-    fn denial(&self) -> Option<Denied<'a, N>> {
+    /// Returns why the request is rejected, in a line of ASCII.
+    pub(super) fn text(&self) -> Cow<'static, str> {
         match self.cause {
-            Cause::Denied(denied) => Some(denied),
-            Cause::KeyError(_) => None,
+            Cause::Denied(decision, _) if decision.exceeds_burst() => {
+                let (cost, limit) = (self.cost, decision.limit());
+                Cow::Owned(format!(
+                    "a request that costs {cost} exceeds the burst of {limit}"
+                ))
+            }
+            Cause::Denied(..) => Cow::Borrowed("rate limit exceeded"),
+            Cause::Key(error, name) => key_text(error, name),
+            Cause::Store => Cow::Borrowed("rate limit store unavailable"),
         }
     }
 }
 
-impl<const N: usize> Rejection<'_, N> {
-    /// Why, in a line of ASCII.
-    pub(super) fn text(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self.cause {
-            Cause::KeyError(KeyError::Missing) => {
-                "the request lacks what it would be rate limited by"
-            }
-            Cause::KeyError(KeyError::Malformed) => {
-                "what the request would be rate limited by is malformed"
-            }
-            Cause::KeyError(KeyError::TooLong { max_len }) => {
-                let text = "what the request would be rate limited by is longer than";
-                return Cow::Owned(format!("{text} {max_len} bytes"));
-            }
-            Cause::Denied(Denied { decision, cost, .. }) if decision.exceeds_burst() => {
-                let limit = decision.limit();
-                let text = "can never pass: the limit is";
-                return Cow::Owned(format!("a request that costs {cost} {text} {limit}"));
-            }
-            Cause::Denied(_) => "rate limit exceeded",
-        })
+/// Returns what is wrong with the key, which has a `name` that the client may know.
+fn key_text(error: KeyError, name: Option<&str>) -> Cow<'static, str> {
+    let key = || match name {
+        Some(name) => format!("rate-limit key {name:?}"),
+        None => "rate-limit key".to_owned(),
+    };
+    match (error, name) {
+        (KeyError::Missing, None) => Cow::Borrowed("missing rate-limit key"),
+        (KeyError::Malformed, None) => Cow::Borrowed("invalid rate-limit key"),
+        (KeyError::Missing, _) => Cow::Owned(format!("missing {}", key())),
+        (KeyError::Malformed, _) => Cow::Owned(format!("invalid {}", key())),
+        (KeyError::TooLong { max_len }, _) => {
+            Cow::Owned(format!("{} is longer than {max_len} bytes", key()))
+        }
     }
 }
 
-impl<const N: usize> fmt::Display for Rejection<'_, N> {
+impl fmt::Display for Rejection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text())
     }
 }
 
-impl<const N: usize> fmt::Debug for Rejection<'_, N> {
+impl fmt::Debug for Rejection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejection")
             .field("status", &self.status)
             .field("decision", &self.decision())
-            .field("cost", &self.cost())
+            .field("key_error", &self.key_error())
+            .field("is_store_error", &self.is_store_error())
+            .field("cost", &self.cost)
             .finish()
     }
-}
-
-/// Rounded up: a client that waits for so many seconds has waited for long enough.
-pub(super) fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }

@@ -1,47 +1,46 @@
-//! The answers to what is rejected.
+//! The responses to rejected requests.
 
 use std::fmt;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::decision::Decision;
 use crate::tower::rejection::Rejection;
 
-/// Answers what the layer refuses, with a body of type `B`.
+/// Makes the response to a rejected request, with a body of type `B`.
 ///
-/// The ready-made ones are [`TextResponse`], [`JsonResponse`], [`ProblemResponse`] and [`GrpcResponse`]; any function is one by
-/// [`RateLimitLayer::respond_with`](super::RateLimitLayer::respond_with). To an answer to a denial
-/// the layer adds the fields of the limit, and `Retry-After` where waiting helps, but for those
-/// that are there.
+/// The ready-made ones are [`TextResponse`], [`JsonResponse`], [`ProblemResponse`] and
+/// [`GrpcResponse`]. Any function is one by
+/// [`RateLimitLayer::respond_with`](super::RateLimitLayer::respond_with). The layer adds the rate
+/// limit headers, and `Retry-After` if waiting helps, unless the response already has them.
 ///
 /// Those with a text work with bodies that are made from a `String`: axum's `Body`, `Full<Bytes>`,
-/// `String`. For another, such as a `BoxBody`, a function turns one into the other:
+/// `String`. For another body, such as a `BoxBody`, a function converts one:
 ///
 /// ```
 /// # use std::sync::Arc; use tollgate::{Quota, RateLimiter};
 /// use bytes::Bytes;
 /// use http::Response;
 /// use http_body_util::{Full, combinators::BoxBody};
-/// use tollgate::tower::{RejectionResponse, JsonResponse, OnMissingKey, RateLimitLayer, key::ExtensionKey};
+/// use tollgate::tower::{JsonResponse, OnMissingKey, RateLimitLayer, RejectionResponse, key::ExtensionKey};
 /// # #[derive(Clone, PartialEq, Eq, Hash)] struct Owner(u64);
-/// # let (limiter, no_key) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
+/// # let (limiter, on_missing) = (Arc::new(RateLimiter::new(Quota::default())), OnMissingKey::Reject(http::StatusCode::FORBIDDEN));
 ///
-/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), no_key)
+/// let layer = RateLimitLayer::new(limiter, ExtensionKey::<Owner>::new(), on_missing)
 ///     .respond_with(|rejection| {
-///         let answer: Response<Full<Bytes>> = JsonResponse.respond(rejection);
-///         answer.map(BoxBody::new)
+///         let response: Response<Full<Bytes>> = JsonResponse.respond(rejection);
+///         response.map(BoxBody::new)
 ///     });
 /// # let _ = layer;
 /// ```
-pub trait RejectionResponse<B, const N: usize = 1> {
-    /// The answer to a request that is rejected.
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B>;
+pub trait RejectionResponse<B> {
+    /// Returns the response to a rejected request.
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B>;
 }
 
-/// An answer that is chosen when the service starts.
-impl<B, const N: usize, T: RejectionResponse<B, N> + ?Sized> RejectionResponse<B, N> for Box<T> {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+/// A response that is chosen when the service starts.
+impl<B, T: RejectionResponse<B> + ?Sized> RejectionResponse<B> for Box<T> {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         (**self).respond(rejection)
     }
 }
@@ -50,12 +49,12 @@ impl<B, const N: usize, T: RejectionResponse<B, N> + ?Sized> RejectionResponse<B
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TextResponse;
 
-impl<B: From<String>, const N: usize> RejectionResponse<B, N> for TextResponse {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+impl<B: From<String>> RejectionResponse<B> for TextResponse {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         let reason = rejection.status().canonical_reason().unwrap_or("Rejected");
         let why = rejection.text();
         let text = match rejection.retry_after_seconds() {
-            // Put together without formatting, as a flood is answered with it.
+            // Put together without formatting, as this is the response to a flood.
             Some(seconds) => {
                 let seconds = seconds.to_string();
                 [reason, ": ", &why, "; retry after ", &seconds, " s\n"].concat()
@@ -69,20 +68,20 @@ impl<B: From<String>, const N: usize> RejectionResponse<B, N> for TextResponse {
 
 /// JSON: `{"detail":"rate limit exceeded","retry_after_seconds":3}`.
 ///
-/// `retry_after_seconds` is missing where waiting does not help.
+/// `retry_after_seconds` is missing if no wait helps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JsonResponse;
 
-impl<B: From<String>, const N: usize> RejectionResponse<B, N> for JsonResponse {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+impl<B: From<String>> RejectionResponse<B> for JsonResponse {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         const TYPE: HeaderValue = HeaderValue::from_static("application/json");
         response(rejection, TYPE, json(&Details(rejection)))
     }
 }
 
-struct Details<'a, const N: usize>(&'a Rejection<'a, N>);
+struct Details<'a>(&'a Rejection<'a>);
 
-impl<const N: usize> Serialize for Details<'_, N> {
+impl Serialize for Details<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("detail", &*self.0.text())?;
@@ -95,22 +94,22 @@ impl<const N: usize> Serialize for Details<'_, N> {
 
 /// `application/problem+json` (RFC 9457).
 ///
-/// What may pass later is of the type `quota-exceeded` of draft-ietf-httpapi-ratelimit-headers-11,
-/// and names the quotas that do not allow the request: `"violated-policies":["hour"]`. What never
-/// can, and a request without a key, are of no registered type (`about:blank`).
+/// A request that may pass later has the type `quota-exceeded` of
+/// draft-ietf-httpapi-ratelimit-headers-11, and the names of the quotas that deny it:
+/// `"violated-policies":["hour"]`. All others have no registered type (`about:blank`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProblemResponse;
 
-impl<B: From<String>, const N: usize> RejectionResponse<B, N> for ProblemResponse {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+impl<B: From<String>> RejectionResponse<B> for ProblemResponse {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         const TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
         response(rejection, TYPE, json(&ProblemDetails(rejection)))
     }
 }
 
-struct ProblemDetails<'a, const N: usize>(&'a Rejection<'a, N>);
+struct ProblemDetails<'a>(&'a Rejection<'a>);
 
-impl<const N: usize> Serialize for ProblemDetails<'_, N> {
+impl Serialize for ProblemDetails<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rejection = self.0;
         let may_pass_later = rejection.retry_after_seconds().is_some();
@@ -134,31 +133,33 @@ impl<const N: usize> Serialize for ProblemDetails<'_, N> {
     }
 }
 
-/// gRPC: a status of its own over HTTP 200 and with no body, as gRPC wants it.
+/// gRPC: HTTP 200 without a body, and a gRPC status in the headers, as gRPC specifies it.
 ///
-/// What may pass later is `RESOURCE_EXHAUSTED`, and what never can `INVALID_ARGUMENT`. A request
-/// without a key has the code that google.rpc.Code assigns to its HTTP status, the first in order
-/// that fits a rejection where it assigns several, and `UNKNOWN` where none. Clients that retry by
-/// themselves are told when by `grpc-retry-pushback-ms`.
+/// - A request that may pass later: `RESOURCE_EXHAUSTED`, and `grpc-retry-pushback-ms` for clients
+///   that retry by themselves.
+/// - A request that exceeds a burst: `INVALID_ARGUMENT`.
+/// - A failed store: `UNAVAILABLE`.
+/// - A request without a usable key: the code that `google.rpc.Code` has for the HTTP status (the
+///   first that fits; `UNKNOWN` if none).
 ///
-/// It works with every body that has a default, as tonic's, which is the empty one.
+/// It works with every body whose default is empty, such as tonic's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcResponse;
 
-impl<B: Default, const N: usize> RejectionResponse<B, N> for GrpcResponse {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+impl<B: Default> RejectionResponse<B> for GrpcResponse {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         let mut response = Response::new(B::default());
         let headers = response.headers_mut();
         const TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
         headers.insert(header::CONTENT_TYPE, TYPE);
         let code = grpc_code(rejection.status());
         headers.insert("grpc-status", HeaderValue::from(code));
-        // Of the characters in a rejection's text none needs to be escaped: they are ASCII without %.
-        if let Ok(message) = HeaderValue::try_from(&*rejection.text()) {
+        // The text is ASCII, so `%` is all that has to be percent-encoded.
+        if let Ok(message) = HeaderValue::try_from(rejection.text().replace('%', "%25")) {
             headers.insert("grpc-message", message);
         }
-        if let Some(wait) = rejection.decision().and_then(Decision::retry_after) {
-            // Beyond what a client can wait for, it is told not to try again, which -1 says.
+        if let Some(wait) = rejection.decision().and_then(|denied| denied.retry_after()) {
+            // -1 tells the client not to retry, as it cannot wait this long.
             let pushback = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(-1);
             headers.insert("grpc-retry-pushback-ms", HeaderValue::from(pushback));
         }
@@ -183,15 +184,16 @@ fn grpc_code(status: StatusCode) -> u16 {
     }
 }
 
-/// Any function of the rejection.
+/// A function of the rejection, as a response. Made by
+/// [`respond_with`](super::RateLimitLayer::respond_with).
 #[derive(Clone, Copy)]
 pub struct RespondWith<F>(pub(super) F);
 
-impl<F, B, const N: usize> RejectionResponse<B, N> for RespondWith<F>
+impl<F, B> RejectionResponse<B> for RespondWith<F>
 where
-    F: Fn(&Rejection<'_, N>) -> Response<B>,
+    F: Fn(&Rejection<'_>) -> Response<B>,
 {
-    fn respond(&self, rejection: &Rejection<'_, N>) -> Response<B> {
+    fn respond(&self, rejection: &Rejection<'_>) -> Response<B> {
         (self.0)(rejection)
     }
 }
@@ -202,13 +204,13 @@ impl<F> fmt::Debug for RespondWith<F> {
     }
 }
 
-fn response<B: From<String>, const N: usize>(
-    rejection: &Rejection<'_, N>,
+fn response<B: From<String>>(
+    rejection: &Rejection<'_>,
     content_type: HeaderValue,
     text: String,
 ) -> Response<B> {
-    // An answer to HEAD says how long its content is, and must not have it (RFC 9110, 9.3.2). Not
-    // every server sees to that.
+    // A response to HEAD has the length of its content, and must not have the content (RFC 9110,
+    // section 9.3.2). Not every server removes it.
     let (text, length) = if rejection.request().method == Method::HEAD {
         (String::new(), Some(text.len()))
     } else {
@@ -224,7 +226,7 @@ fn response<B: From<String>, const N: usize>(
     response
 }
 
-/// Strings and numbers under string keys, which is all that is written here, have a JSON form.
+/// Strings and numbers under string keys, as all details here, always have a JSON form.
 fn json(details: &impl Serialize) -> String {
     serde_json::to_string(details).unwrap_or_default()
 }

@@ -1,17 +1,16 @@
-//! What `tracing` is told of rejections.
+//! The events that `tracing` gets.
 
-use tracing::{Level, debug, enabled};
+use std::fmt::Display;
+
+use tracing::{Level, debug, enabled, warn};
 
 use crate::tower::rejection::Rejection;
 
 const TARGET: &str = "tollgate";
 
-/// Tells of a rejection, with the `key` if that is to be said. At the level of debugging: a flood is
-/// made of rejected requests, and a line for each would be what it floods.
-pub(super) fn rejection<const N: usize>(
-    rejection: &Rejection<'_, N>,
-    key: impl FnOnce() -> Option<String>,
-) {
+/// Sends a rejection, with the `key` if it is to be logged. At level `DEBUG`: a flood consists of
+/// rejected requests, and would flood the log.
+pub(super) fn rejection(rejection: &Rejection<'_>, key: impl FnOnce() -> Option<String>) {
     if !enabled!(target: TARGET, Level::DEBUG) {
         return;
     }
@@ -25,4 +24,9 @@ pub(super) fn rejection<const N: usize>(
         key = key().map(tracing::field::display),
         "{rejection}"
     );
+}
+
+/// Sends a failure of the store of a limiter.
+pub(super) fn store_error(error: &impl Display) {
+    warn!(target: TARGET, %error, "rate limit store unavailable");
 }

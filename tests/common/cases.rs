@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tollgate::{ManualClock, Policy, Quota, RateLimiter};
+use tollgate::{IntoPolicy, ManualClock, Quota, RateLimiter};
 
 pub const SECOND: u64 = 1_000_000_000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -40,7 +40,7 @@ pub fn quota(units: u64, period: u64, burst: u64) -> Quota {
 }
 
 /// A limiter that forgets only when it is told to, and its clock, which stands at zero.
-pub fn by_hand<K, const N: usize>(policy: impl Into<Policy<N>>) -> (RateLimiter<K, N>, Time)
+pub fn by_hand<K, const N: usize>(policy: impl IntoPolicy<N>) -> (RateLimiter<K, N>, Time)
 where
     K: Hash + Eq + Send + Sync + 'static,
 {

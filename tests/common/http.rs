@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, Request, Response, StatusCode};
 use tollgate::tower::key::{HeaderKey, RequestKey};
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
-use tollgate::{ManualClock, Policy, Quota, RateLimiter};
+use tollgate::{IntoPolicy, ManualClock, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
 
 /// The header that requests are limited by in most tests.
@@ -20,7 +20,7 @@ pub const KEY: HeaderKey = HeaderKey::from_static("x-api-key");
 
 /// A limiter that forgets only when it is told to, and its clock.
 pub fn limiter<K, const N: usize>(
-    policy: impl Into<Policy<N>>,
+    policy: impl IntoPolicy<N>,
 ) -> (Arc<RateLimiter<K, N>>, ManualClock)
 where
     K: Hash + Eq + Send + Sync + 'static,

@@ -4,7 +4,7 @@ BUGS = [
         file="src/denied.rs",
         old="Some(evaluation) if self.epoch() == epoch =>",
         new="Some(evaluation) if self.epoch() >= epoch =>",
-        tests=["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: the epoch is compared before the clock is read",
@@ -16,14 +16,14 @@ BUGS = [
             let now = self.epoch();
             match judge(hit.words) {
                 Some(evaluation) if now == epoch =>""",
-        tests=["a_remembered_refusal_is_as_of_a_time_before_the_forgetting"],
+        tests=["a_cached_denial_is_from_before_the_forgetting"],
     ),
     dict(
         name="cache: it is read at every 16th check instead of at random",
         file="src/denied/cache.rs",
         old="count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN",
         new="count.is_multiple_of(REPLACE_ONE_IN)",
-        tests=["a_key_that_comes_at_every_so_manieth_check_is_found"],
+        tests=["a_key_that_comes_at_every_nth_check_is_found"],
     ),
     dict(
         name="cache: a limiter does not get the place of a dropped one",
@@ -87,15 +87,15 @@ let _ = is_free;
     dict(
         name="cache: entries outlive their limiter",
         file="src/denied.rs",
-        old="        let is_own = |home: &mut Box<LimiterCache>| home.limiter == self.limiter;",
+        old="        let is_own = |cache: &mut Box<LimiterCache>| cache.limiter == self.limiter;",
         new="        let is_own = |_: &mut Box<LimiterCache>| false;",
         tests=["whoever_drops_a_limiter_drops_its_keys"],
     ),
     dict(
         name="cache: another thread's entries outlive their limiter for ever",
         file="src/denied.rs",
-        old="home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD);",
-        new="home.take_if(|home| home.epoch.load(Ordering::Relaxed) == DEAD - 1);",
+        old="cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD);",
+        new="cache.take_if(|cache| cache.epoch.load(Ordering::Relaxed) == DEAD - 1);",
         tests=["another_thread_drops_its_copies_when_it_remembers_for_another_limiter"],
     ),
 ]

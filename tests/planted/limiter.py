@@ -44,7 +44,7 @@ BUGS = [
             evaluation.unwrap_or_else(store)
 """,
         tests=[
-            "nobody_is_refused_while_a_unit_is_there",
+            "no_thread_is_denied_while_a_unit_is_there",
             "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
             "a_stalled_caller_earns_nothing_from_before_the_forgetting",
             "a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more",
@@ -105,7 +105,7 @@ BUGS = [
         file="src/limiter.rs",
         old="        self.core.table.remove(key, || self.core.denied.invalidate())",
         new="        self.core.table.remove(key, || ())",
-        tests=["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: forget invalidates before it takes the lock",
@@ -114,7 +114,7 @@ BUGS = [
         new="""
         self.core.denied.invalidate();
         self.core.table.remove(key, || ())""",
-        tests=["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: forget invalidates after it releases the lock",
@@ -124,7 +124,7 @@ BUGS = [
         let was = self.core.table.remove(key, || ());
         self.core.denied.invalidate();
         was""",
-        tests=["whoever_is_told_of_a_key_that_was_found_forgotten_is_not_refused_from_memory"],
+        tests=["a_thread_that_is_told_that_a_key_was_found_forgotten_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: the epoch is read after the table",
@@ -137,7 +137,7 @@ BUGS = [
             let epoch = core.denied.epoch();
             core.denied.insert(hash, key, evaluation.words, epoch);
 """,
-        tests=["whoever_is_told_of_a_forgetting_is_not_refused_from_memory"],
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="sweep: the clock may step back to before the keys were full",

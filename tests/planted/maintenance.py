@@ -4,7 +4,7 @@ BUGS = [
         file="src/maintenance.rs",
         old="        if state.due.is_empty() && !is_inherited {",
         new="        if state.due.len() == usize::MAX {",
-        tests=["dropping_the_limiter_ends_the_thread_wherever_it_is"],
+        tests=["dropping_the_limiter_ends_the_thread_at_any_point"],
     ),
     dict(
         name="maintenance: the thread ends and leaves its flag set",
@@ -34,7 +34,7 @@ BUGS = [
         file="src/maintenance.rs",
         old="if !was_removed || next == Next::Again => now,",
         new="if next != Next::Done => now,",
-        tests=["a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped"],
+        tests=["a_job_that_is_removed_at_any_point_cleans_up_and_is_dropped"],
     ),
     dict(
         name="maintenance: a job in slices runs before all that is due",

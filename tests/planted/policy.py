@@ -61,7 +61,7 @@ BUGS = [
         }
         if let""",
         tests=[
-            "a_refusal_by_one_quota_spends_from_neither",
+            "a_denial_by_one_quota_spends_from_neither",
             "neither_quota_is_exceeded_while_the_faster_refills",
         ],
     ),

@@ -86,7 +86,7 @@ BUGS = [
         file="src/store/prefetch.rs",
         old="end.wrapping_sub(place + 1)",
         new="end.wrapping_add(place)",
-        tests=["most_keys_are_where_they_are_asked_for"],
+        tests=["most_keys_are_where_they_are_prefetched"],
     ),
     dict(
         name="table: the prefetch uses the layout from before the table grew",
@@ -101,7 +101,7 @@ BUGS = [
                 self.layouts[index].update(shard.data_end(), shard.buckets());
             }
 """,
-        tests=["most_keys_are_where_they_are_asked_for"],
+        tests=["most_keys_are_where_they_are_prefetched"],
     ),
     dict(
         name="table: the prefetch uses the layout from before the table shrank",
@@ -113,7 +113,7 @@ BUGS = [
         new="""
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
 """,
-        tests=["most_keys_are_where_they_are_asked_for"],
+        tests=["most_keys_are_where_they_are_prefetched"],
     ),
     dict(
         name="len: a key is counted before the clock is read, which may panic",
@@ -134,13 +134,13 @@ BUGS = [
         file="src/store.rs",
         old="looked_at < SLICE",
         new="looked_at < usize::MAX",
-        tests=["a_slice_looks_at_some_thousand_buckets"],
+        tests=["a_slice_visits_some_thousand_buckets"],
     ),
     dict(
         name="sweep: a shard is scanned under one lock",
         file="src/store/map.rs",
         old="from.saturating_add(SCANNED_AT_ONCE)",
         new="from.saturating_add(usize::MAX)",
-        tests=["a_slice_looks_at_some_thousand_buckets"],
+        tests=["a_slice_visits_some_thousand_buckets"],
     ),
 ]

@@ -1,35 +1,25 @@
-//! What does a check cost: of one key, of 1,000, of a million and of ten million, allowed and
-//! refused, by one thread and by several at once? What does the first check of a key cost, and one
-//! of two quotas?
+//! What does a check cost? Of one key, of 1,000, of a million and of ten million, allowed and denied,
+//! with one thread and with several. What does the first check of a key cost, and one of two quotas?
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench keyed -- --help`
 //!
-//! For a machine whose pace changes from one moment to the next: in each turn of a cell, every
-//! contender makes one batch of checks, and another is the first to. A time is that of one check in
-//! one thread: what does not scale shows as a longer time with more threads, and more threads than
-//! cores measure the scheduler too. Given are the median time, and the median of how many times
-//! tollgate's time it is within a turn.
+//! Contenders take turns ([`tollgate_peers::harness`]). A time is that of one check in one thread:
+//! what does not scale shows as a longer time with more threads. More threads than cores measure the
+//! scheduler too.
 //!
-//! - A batch begins with checks that are not timed, as the turns of others have displaced its keys
-//!   from the caches. Of a million keys and more only a part is back when the clock starts.
-//! - It lasts from when its threads are released until the last has done its checks. Each of
-//!   several threads is kept to a core.
-//! - Keys asked for lie ready, in the order in which they are asked for, and are read from another
-//!   place in each turn and by each thread.
-//! - A turn in which the host of a virtual machine took a core away, or in which threads with a
-//!   core each did not begin together, is made again, as long as patience lasts.
-//! - Every check is counted, and a batch whose checks do not all have the outcome ends the program.
-//! - "First sight": keys that no table holds, shared out among the threads. For each batch there is
-//!   a new table, which grows from empty.
+//! - A batch starts with checks that are not timed, because the turns of others evict its keys from
+//!   the processor's caches. Of a million keys and more, only a part is back when the clock starts.
+//! - A batch lasts from the release of its threads to the end of the last one. Each of several
+//!   threads is kept to a core.
+//! - The keys lie ready in the order of the checks. Each turn and each thread starts at another place.
+//! - A disturbed turn is repeated while patience lasts: the host took a core away, or threads with a
+//!   core each did not start together.
+//! - Every check is counted. A batch in which a check has another outcome ends the program.
+//! - "First sight": keys that no table holds, shared out among the threads. Each batch has a new
+//!   table, which grows from empty.
 
-#[path = "keyed/cores.rs"]
-mod cores;
-#[path = "keyed/host.rs"]
-mod host;
-#[path = "keyed/team.rs"]
-mod team;
-#[path = "keyed/turns.rs"]
-mod turns;
+#[path = "keyed/cells.rs"]
+mod cells;
 
 use std::{
     fs::File,
@@ -39,27 +29,29 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
-use tollgate_peers::keyed::{Contender, FLOOR, GOVERNOR, GOVERNOR_FOLDHASH, TOLLGATE};
-use tollgate_peers::keyed::{Key, Outcome, Table};
+use clap::{Parser, ValueEnum};
+use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine};
+use tollgate_peers::keyed::{Entry, Key, Outcome, TOLLGATE, Table};
+use tollgate_peers::keyed::{clocks, hashers, peers_of_any_key, shards, sweeps};
 
-use team::Team;
-use turns::{Times, Turns};
+use cells::{Cell, NEW_KEYS, Pace, Workload};
 
-/// Times checks of tollgate and its peers, by turns.
+/// Times checks of tollgate and others, by turns.
 #[derive(Parser)]
 struct Arguments {
-    /// Turns of each cell, rather than as many as its size affords.
+    /// The others: peers, or tollgate with other options.
+    #[arg(long, value_enum, default_value_t = Against::Peers)]
+    against: Against,
+    /// Turns of each cell. Default: by size, 15 or 41.
     #[arg(long)]
     turns: Option<usize>,
-    /// For how long turns of a cell are made again that the host of this machine disturbs, or in
-    /// which threads miss each other. Later ones count.
+    /// For how long disturbed turns of a cell are repeated. Later ones count.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
     /// Write the rows to this file, too.
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Only these contenders, by name; tollgate is one in any case.
+    /// Only these contenders, by name. tollgate is always one.
     #[arg(long, value_delimiter = ',')]
     contenders: Vec<String>,
     /// Only cells whose name contains each of these, such as "u64, 1000 keys" or "threads 2".
@@ -69,155 +61,34 @@ struct Arguments {
     bench: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Against {
+    Peers,
+    Shards,
+    Hashers,
+    Clocks,
+    Sweeps,
+}
+
+impl Against {
+    fn entries<K: Key>(self) -> Vec<Entry<K>> {
+        match self {
+            Against::Peers => K::peers(),
+            Against::Shards => shards(),
+            Against::Hashers => hashers(),
+            Against::Clocks => clocks(),
+            Against::Sweeps => sweeps(),
+        }
+    }
+}
+
 fn main() -> io::Result<()> {
     let mut bench = Bench::new(Arguments::parse())?;
-    bench.keys::<u64>()?;
-    bench.keys::<String>()?;
+    print_machine();
+    bench.cells::<u64>()?;
+    bench.cells::<String>()?;
     bench.summarize();
     Ok(())
-}
-
-/// What is asked for in a cell.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// That many keys, each as often.
-    Uniform(u64),
-    /// That many, the second half as often as the first, the third a third as often, and so on.
-    Zipf(u64),
-    /// Keys of a new table.
-    FirstSight,
-    /// As `Uniform`, with two quotas.
-    TwoQuotas(u64),
-}
-
-impl Asked {
-    fn name(self) -> String {
-        match self {
-            Asked::Uniform(keys) => format!("{keys} keys"),
-            Asked::Zipf(keys) => format!("{keys} keys zipf"),
-            Asked::FirstSight => self.column(),
-            Asked::TwoQuotas(keys) => format!("{keys} keys, two quotas"),
-        }
-    }
-
-    fn column(self) -> String {
-        match self {
-            Asked::Uniform(keys) => keys.to_string(),
-            Asked::Zipf(_) => "zipf".to_owned(),
-            Asked::FirstSight => "first sight".to_owned(),
-            Asked::TwoQuotas(keys) => format!("{keys}, two quotas"),
-        }
-    }
-
-    /// What the cells are summed up under.
-    fn section(self) -> &'static str {
-        match self {
-            Asked::Uniform(_) | Asked::Zipf(_) => "keyed",
-            Asked::FirstSight => "first sight",
-            Asked::TwoQuotas(_) => "two quotas",
-        }
-    }
-
-    /// The keys in the order in which they are asked for.
-    fn sequence<K: Key>(self) -> Vec<K> {
-        let mut random = fastrand::Rng::with_seed(1);
-        match self {
-            // Few keys, and a sequence that fits in the cache with them.
-            Asked::Uniform(keys @ ..=1_000) | Asked::TwoQuotas(keys) => {
-                let next = |_| K::nth(random.u64(..keys));
-                (0..1 << 14).map(next).collect()
-            }
-            Asked::Uniform(keys) => {
-                let next = |_| K::nth(random.u64(..keys));
-                (0..1 << 22).map(next).collect()
-            }
-            Asked::Zipf(keys) => zipf(keys, &mut random).map(K::nth).collect(),
-            Asked::FirstSight => (0..NEW_KEYS).map(K::nth).collect(),
-        }
-    }
-}
-
-/// Keys that a table grows to from empty, by all threads together.
-const NEW_KEYS: u64 = 100_000;
-
-/// Keys that occur as often as one over their rank. Ranks are spread over the keys, so that those
-/// often asked for do not lie side by side.
-fn zipf(keys: u64, random: &mut fastrand::Rng) -> impl Iterator<Item = u64> {
-    let mut sum = 0.0;
-    let up_to = (1..=keys).map(|rank| {
-        sum += 1.0 / rank as f64;
-        sum
-    });
-    let up_to: Vec<f64> = up_to.collect();
-    (0..1 << 20).map(move |_| {
-        let at = random.f64() * sum;
-        let rank = up_to.partition_point(|&sum| sum <= at) as u64;
-        // A prime that divides no number of keys here, so that no two ranks share a key.
-        rank * 611_953 % keys
-    })
-}
-
-/// What is timed, beside whom.
-struct Cell {
-    key: &'static str,
-    asked: Asked,
-    outcome: Outcome,
-    threads: usize,
-}
-
-impl Cell {
-    fn name(&self) -> String {
-        let Cell {
-            key,
-            asked,
-            threads,
-            ..
-        } = self;
-        let (asked, outcome) = (asked.name(), self.outcome());
-        format!("{key}, {asked}, {outcome}, threads {threads}")
-    }
-
-    fn outcome(&self) -> &'static str {
-        match self.outcome {
-            Outcome::Allowed => "allowed",
-            Outcome::Refused => "refused",
-        }
-    }
-
-    fn pace(&self) -> Pace {
-        match self.asked {
-            Asked::FirstSight => Pace {
-                turns: 41,
-                untimed: 0.0,
-                timed: Duration::ZERO,
-            },
-            Asked::Uniform(..=1_000) | Asked::TwoQuotas(_) => Pace {
-                turns: 41,
-                untimed: 0.25,
-                // Threads that share a core take turns of some ms.
-                timed: Duration::from_millis(if self.threads > 2 { 20 } else { 5 }),
-            },
-            Asked::Uniform(10_000_000..) => Pace {
-                turns: 15,
-                untimed: 0.5,
-                timed: Duration::from_millis(30),
-            },
-            // These have parts that the cache can hold.
-            Asked::Uniform(_) | Asked::Zipf(_) => Pace {
-                turns: 15,
-                untimed: 1.5,
-                timed: Duration::from_millis(30),
-            },
-        }
-    }
-}
-
-/// How many turns, and what a batch is to be.
-struct Pace {
-    turns: usize,
-    /// Checks before the timed ones, for each of those.
-    untimed: f64,
-    timed: Duration,
 }
 
 struct Bench {
@@ -230,13 +101,14 @@ struct Row {
     section: &'static str,
     cell: String,
     contender: &'static str,
+    decides: bool,
     ratio: f64,
 }
 
 impl Bench {
     fn new(arguments: Arguments) -> io::Result<Bench> {
-        let names: Vec<&str> = (String::contenders().iter())
-            .map(|contender| contender.name)
+        let names: Vec<&str> = (arguments.against.entries::<String>().iter())
+            .map(|entry| entry.name)
             .collect();
         for name in &arguments.contenders {
             if !names.contains(&name.as_str()) {
@@ -259,94 +131,101 @@ impl Bench {
         })
     }
 
-    /// All cells of one type of key.
-    fn keys<K: Key>(&mut self) -> io::Result<()> {
-        let outcomes = [Outcome::Allowed, Outcome::Refused];
+    /// Times all cells of one type of key.
+    fn cells<K: Key>(&mut self) -> io::Result<()> {
+        let entries = self.arguments.against.entries::<K>();
         for keys in [1, 1_000, 1_000_000, 10_000_000] {
-            let asked: &[Asked] = match keys {
-                1_000_000 => &[Asked::Uniform(keys), Asked::Zipf(keys)],
-                _ => &[Asked::Uniform(keys)],
+            let workloads: &[Workload] = match keys {
+                1_000_000 => &[Workload::Uniform(keys), Workload::Zipf(keys)],
+                _ => &[Workload::Uniform(keys)],
             };
-            for outcome in outcomes {
-                self.tables::<K>(K::contenders(), keys, asked, outcome, &[1, 2, 8])?;
+            for outcome in OUTCOMES {
+                self.tables(&entries, keys, workloads, outcome, &[1, 2, 8])?;
             }
         }
         for threads in [1, 2] {
-            self.first_sight::<K>(threads)?;
+            self.first_sight(&entries, threads)?;
         }
-        for keys in [1, 1_000] {
-            let asked = [Asked::TwoQuotas(keys)];
-            for outcome in outcomes {
-                let contenders = K::contenders_of_two_quotas();
-                self.tables::<K>(contenders, keys, &asked, outcome, &[1, 2])?;
+        if self.arguments.against == Against::Peers {
+            let entries = peers_of_any_key::<K, 2>();
+            for keys in [1, 1_000] {
+                for outcome in OUTCOMES {
+                    let workloads = [Workload::TwoQuotas(keys)];
+                    self.tables(&entries, keys, &workloads, outcome, &[1, 2])?;
+                }
             }
         }
         Ok(())
     }
 
-    /// The cells that can share prepared tables.
+    /// Times the cells that can share prepared tables.
     fn tables<K: Key>(
         &mut self,
-        contenders: Vec<Contender<K>>,
+        entries: &[Entry<K>],
         keys: u64,
-        asked: &[Asked],
+        workloads: &[Workload],
         outcome: Outcome,
         threads: &[usize],
     ) -> io::Result<()> {
-        let cells = asked.iter().flat_map(|&asked| {
+        let cells = workloads.iter().flat_map(|&workload| {
             threads.iter().map(move |&threads| Cell {
                 key: K::NAME,
-                asked,
+                workload,
                 outcome,
                 threads,
             })
         });
-        let cells: Vec<Cell> = cells.filter(|cell| self.wants(cell)).collect();
+        let cells: Vec<Cell> = cells.filter(|cell| self.is_wanted(cell)).collect();
         if cells.is_empty() {
             return Ok(());
         }
-        let contenders = self.proved(contenders);
-        let prepare = |contender: &Contender<K>| (contender.prepared)(outcome, keys);
-        let tables: Vec<_> = contenders.iter().map(prepare).collect();
-        for &asked in asked {
-            let cells: Vec<_> = cells.iter().filter(|cell| cell.asked == asked).collect();
-            if cells.is_empty() {
+        let entries = self.proved(entries);
+        let prepare = |entry: &Entry<K>| (entry.prepared)(outcome, keys);
+        let tables: Vec<_> = entries.iter().map(prepare).collect();
+        for &workload in workloads {
+            let mut cells = (cells.iter())
+                .filter(|cell| cell.workload == workload)
+                .peekable();
+            if cells.peek().is_none() {
                 continue;
             }
-            let sequence = asked.sequence();
+            let sequence = workload.sequence();
             for cell in cells {
                 let pace = cell.pace();
                 let turns = self.turns(&pace);
                 let times = Team::with(&sequence, outcome, cell.threads, |team| {
                     by_turns(team, &tables, turns, &pace)
                 });
-                self.tell(cell, &contenders, &times)?;
+                self.report(cell, &entries, &times)?;
             }
         }
         Ok(())
     }
 
-    fn first_sight<K: Key>(&mut self, threads: usize) -> io::Result<()> {
+    fn first_sight<K: Key>(&mut self, entries: &[Entry<K>], threads: usize) -> io::Result<()> {
         let cell = Cell {
             key: K::NAME,
-            asked: Asked::FirstSight,
+            workload: Workload::FirstSight,
             outcome: Outcome::Allowed,
             threads,
         };
-        if !self.wants(&cell) {
+        if !self.is_wanted(&cell) {
             return Ok(());
         }
-        let contenders = self.proved(K::contenders());
+        let entries = self.proved(entries);
         let turns = self.turns(&cell.pace());
-        let checks = NEW_KEYS as usize / threads;
-        let sequence = cell.asked.sequence();
+        let sequence = cell.workload.sequence();
         let times = Team::with(&sequence, cell.outcome, threads, |team| {
-            turns.take(contenders.len(), |_, contender| {
-                let table = (contenders[contender].fresh)();
-                team.time(table, 0, 0, checks)
+            turns.take(entries.len(), |_, contender| {
+                team.time(Batch {
+                    table: (entries[contender].fresh)(),
+                    place: 0,
+                    untimed: 0,
+                    timed: NEW_KEYS as usize / threads,
+                })
             })
         });
-        self.tell(&cell, &contenders, &times)
+        self.report(&cell, &entries, &times)
     }
 
     fn turns(&self, pace: &Pace) -> Turns {
@@ -356,44 +235,38 @@ impl Bench {
         }
     }
 
-    fn wants(&self, cell: &Cell) -> bool {
+    fn is_wanted(&self, cell: &Cell) -> bool {
         let name = cell.name();
         let mut patterns = self.arguments.patterns.iter();
         patterns.all(|pattern| name.contains(pattern))
     }
 
-    /// The contenders that are wanted, once they have proved what must be so.
-    fn proved<K: Key>(&self, mut contenders: Vec<Contender<K>>) -> Vec<Contender<K>> {
+    /// Returns the contenders that are wanted, after each has proved that it limits.
+    fn proved<K: Key>(&self, entries: &[Entry<K>]) -> Vec<Entry<K>> {
         let wanted = &self.arguments.contenders;
-        contenders.retain(|Contender { name, .. }| {
-            *name == TOLLGATE || wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
-        });
-        for contender in &contenders {
-            (contender.prove)();
+        let is_wanted = |entry: &&Entry<K>| {
+            let name = entry.name;
+            name == TOLLGATE || wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
+        };
+        let entries: Vec<Entry<K>> = entries.iter().filter(is_wanted).cloned().collect();
+        for entry in &entries {
+            (entry.prove)();
         }
-        contenders
+        entries
     }
 
-    /// Prints a cell's rows.
-    fn tell<K>(
-        &mut self,
-        cell: &Cell,
-        contenders: &[Contender<K>],
-        times: &Times,
-    ) -> io::Result<()> {
+    /// Prints the rows of a cell, and writes them to the file.
+    fn report<K>(&mut self, cell: &Cell, entries: &[Entry<K>], times: &Times) -> io::Result<()> {
         println!("{}", cell.name());
-        let tollgate = contenders
-            .iter()
-            .position(|contender| contender.name == TOLLGATE);
-        let tollgate = &times.nanos[tollgate.expect("one in any case")];
+        let tollgate = entries.iter().position(|entry| entry.name == TOLLGATE);
+        let tollgate = tollgate.expect("it is always one");
         let disturbed = times.disturbed;
-        for (Contender { name, .. }, times) in contenders.iter().zip(&times.nanos) {
-            let paired = times.iter().zip(tollgate);
-            let ratio = median(paired.map(|(time, tollgate)| time / tollgate).collect());
-            let nanos = median(times.clone());
+        for (nth, &Entry { name, decides, .. }) in entries.iter().enumerate() {
+            let ratio = times.paired(nth, tollgate, |time, tollgate| time / tollgate);
+            let nanos = times.median(nth);
             println!("    {name:22}{nanos:10.1}{ratio:8.2}");
             if let Some(csv) = &mut self.csv {
-                let keys = quoted(cell.asked.column());
+                let keys = quoted(cell.workload.column());
                 let Cell { key, threads, .. } = cell;
                 let outcome = cell.outcome();
                 writeln!(
@@ -402,9 +275,10 @@ impl Bench {
                 )?;
             }
             self.rows.push(Row {
-                section: cell.asked.section(),
+                section: cell.workload.section(),
                 cell: cell.name(),
                 contender: name,
+                decides,
                 ratio,
             });
         }
@@ -412,27 +286,35 @@ impl Bench {
     }
 
     fn summarize(&self) {
-        println!("\ntimes tollgate's time, geometric means over cells");
+        println!("\ntime over tollgate's, geometric means over cells");
         for section in ["keyed", "first sight", "two quotas"] {
-            for contender in [GOVERNOR, GOVERNOR_FOLDHASH] {
-                let rows = self.rows.iter();
-                let rows = rows.filter(|row| row.section == section && row.contender == contender);
-                let logarithms: Vec<f64> = rows.map(|row| row.ratio.ln()).collect();
-                if !logarithms.is_empty() {
-                    let cells = logarithms.len();
-                    let mean = (logarithms.iter().sum::<f64>() / cells as f64).exp();
-                    println!("    {section:14}{contender:22}{mean:8.2}  of {cells}");
+            let rows = || self.rows.iter().filter(|row| row.section == section);
+            let mut contenders: Vec<&str> = Vec::new();
+            for row in rows().filter(|row| row.contender != TOLLGATE) {
+                if !contenders.contains(&row.contender) {
+                    contenders.push(row.contender);
                 }
             }
+            for contender in contenders {
+                let rows = rows().filter(|row| row.contender == contender);
+                let logarithms: Vec<f64> = rows.map(|row| row.ratio.ln()).collect();
+                let cells = logarithms.len();
+                let mean = (logarithms.iter().sum::<f64>() / cells as f64).exp();
+                println!("    {section:14}{contender:22}{mean:8.2}  of {cells}");
+            }
         }
-        println!("\ncells in which a peer takes less time than tollgate");
+        println!("\ncells that tollgate loses");
         for row in &self.rows {
-            if row.ratio < 1.0 && row.contender != FLOOR {
+            // As printed.
+            let is_lost = (row.ratio * 100.0).round() < 100.0;
+            if is_lost && row.decides {
                 println!("    {:50}{:22}{:8.2}", row.cell, row.contender, row.ratio);
             }
         }
     }
 }
+
+const OUTCOMES: [Outcome; 2] = [Outcome::Allowed, Outcome::Denied];
 
 /// A field of the file.
 fn quoted(text: String) -> String {
@@ -443,27 +325,27 @@ fn quoted(text: String) -> String {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Batches that last as long as the pace has it, each contender's of as many checks in each turn.
+/// Times batches that last about as long as the pace has it. Each contender makes the same number of
+/// checks in each turn.
 fn by_turns<K: Key>(
     team: &Team<'_, K>,
     tables: &[Arc<dyn Table<K>>],
     turns: Turns,
     pace: &Pace,
 ) -> Times {
-    let checks = tables.iter().map(|table| {
+    let batch = |contender: usize, place, untimed, timed| Batch {
+        table: Arc::clone(&tables[contender]),
+        place,
+        untimed,
+        timed,
+    };
+    let checks = (0..tables.len()).map(|contender| {
         let mut checks = 1 << 10;
         loop {
-            // The least of three, as one that the system interrupts would have all turns be short:
-            // then they would time how the threads of a team start.
-            let nanos = (0..3).map(|nth| {
-                let table = Arc::clone(table);
-                team.time(table, nth * checks, 0, checks).nanos
-            });
+            // The least of three. A batch that the system interrupts would make every turn short, and
+            // short turns time the start of the threads.
+            let nanos =
+                (0..3).map(|nth| team.time(batch(contender, nth * checks, 0, checks)).nanos);
             let nanos = nanos.fold(f64::INFINITY, f64::min) * checks as f64;
             let share = pace.timed.as_nanos() as f64 / nanos;
             if share < 2.0 {
@@ -480,7 +362,6 @@ fn by_turns<K: Key>(
     turns.take(tables.len(), |turn, contender| {
         let timed = checks[contender];
         let untimed = (timed as f64 * pace.untimed) as usize;
-        let table = Arc::clone(&tables[contender]);
-        team.time(table, places[turn], untimed, timed)
+        team.time(batch(contender, places[turn], untimed, timed))
     })
 }

@@ -2,37 +2,34 @@
 //!
 //! `cargo bench --manifest-path benches/peers/Cargo.toml --bench latency -- --help` (Linux only)
 //!
-//! One thread times each of its checks, of random keys of a full table. A round lasts as long as
-//! what the other thread does:
+//! One thread times each of its checks, of random keys of a full table. A round lasts as long as the
+//! work of the other thread:
 //!
-//! - `sweep`: it looks at every key of that table once, and finds none to forget.
-//! - `elsewhere`: it does so in a second table of the same kind, so that the two threads share
-//!   caches and memory but no lock.
-//! - `spin`: it spins, for as long as the last sweep of that contender took.
+//! - `sweep`: it sweeps that table, and drops no key.
+//! - `elsewhere`: it sweeps a second table of the same kind. The two threads share caches and memory,
+//!   and no lock.
+//! - `spin`: it spins for as long as the last sweep of that contender took.
 //!
-//! `growth` has no other thread: the checks are the first of a million keys, from an empty table
-//! on, and the slowest are those in which the table, or a part of it, moves.
+//! `growth` has no other thread: the checks are the first of a million keys, from an empty table on.
+//! The slowest are those in which the table, or a part of it, moves.
 //!
-//! Of each round, the 99.99th percentile and the greatest; of those the medians over the rounds. In
-//! a round of fewer than 10,000 checks both are the greatest, as where one check waits for a whole
-//! sweep. Contenders take turns, and in each round another is the first.
+//! Each round has a 99.99th percentile and a maximum, and a row has their medians over the rounds. In
+//! a round of fewer than 10,000 checks both are the maximum, for example where one check waits for a
+//! whole sweep. Contenders take turns, and each round starts with another one.
 //!
-//! A check is also slow when its thread, or the one that holds its lock, loses its core: to another
-//! program, or to another machine of the same host. So each thread is kept to a core of its own,
-//! and rows are written twice. Those called `undisturbed` are of the rounds in which
+//! A check is also slow when its thread, or the thread that holds its lock, loses its core to another
+//! program, or to another machine of the same host. So each thread is kept to a core of its own, and
+//! there are two rows of each cell. Those called `undisturbed` have the rounds in which
 //!
-//! - other machines had the checking thread's core for less than 20 us between two looks, of which
-//!   there is one after whatever took 5 us: by so much its CPU time fell behind the clock. Where the
-//!   system switched threads in between, nothing is counted, as that may be because the check let
-//!   others run while it waited, and then belongs to the check.
-//! - the other thread was off its core for less than 100 us, or 1/200 of a long round, whatever
-//!   for. What the system does there itself takes 20 to 100 us of 10 ms.
+//! - other machines had the checking thread's core for less than 20 us between two looks, by how far
+//!   its CPU time fell behind the clock. There is a look after each check of 5 us or more. If the
+//!   system switched threads in between, nothing is counted: the check may have let others run while
+//!   it waited, and then the time belongs to the check.
+//! - the other thread was off its core for less than 100 us, or 1/200 of a long round, for any reason.
+//!   The system itself takes 20 to 100 us of each 10 ms.
 //!
-//! If fewer than eleven are left, there are more rounds, up to four times as many; and no row, if
-//! that does not help. No time is taken from any check.
-
-#[path = "keyed/cores.rs"]
-mod cores;
+//! If fewer than eleven rounds are left, there are more rounds, up to four times as many. If that does
+//! not help, there is no row. No time is subtracted from any check.
 
 use std::{
     fs::File,
@@ -48,18 +45,18 @@ use std::{
 use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::ClockId;
-use tollgate_peers::keyed::{Floor, Forgets, Governor, MutexMap, Outcome, Quota, Tollgate};
-use tollgate_peers::keyed::{Rival, prepared};
-
-use cores::{keep_to, keep_to_any};
+use tollgate_peers::harness::cores::{keep_to, keep_to_any};
+use tollgate_peers::harness::{median, print_machine};
+use tollgate_peers::keyed::{Contender, Sweep, prepared};
+use tollgate_peers::keyed::{Floor, Governor, MutexMap, Outcome, Quota, Tollgate};
 
 /// Times the slowest checks of tollgate and its peers.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds of each contender with each that the other thread does.
+    /// Rounds of each contender with each work of the other thread.
     #[arg(long, default_value_t = 41)]
     rounds: usize,
-    /// The sizes of tables that are swept.
+    /// The sizes of the tables that are swept.
     #[arg(long, value_delimiter = ',', default_values_t = [1_000_000, 10_000_000])]
     keys: Vec<u64>,
     /// Write the rows to this file, too.
@@ -70,7 +67,7 @@ struct Arguments {
     bench: bool,
 }
 
-/// Rounds that a median is of, at least.
+/// The least number of rounds that a row has.
 const ENOUGH: usize = 11;
 
 /// The cores of the two threads.
@@ -79,13 +76,14 @@ const OTHER: usize = 1;
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
+    print_machine();
     let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
     if let Some(csv) = &mut csv {
         writeln!(csv, "what,keys,contender,p9999_ns,max_ns")?;
     }
     println!(
         "{:60}{:>14}{:>14}{:>8}",
-        "ns", "99.99%", "greatest", "rounds"
+        "ns", "99.99%", "maximum", "rounds"
     );
     for &keys in &arguments.keys {
         let mut subjects: Vec<Box<dyn Subject>> = vec![
@@ -114,7 +112,7 @@ fn main() -> io::Result<()> {
     report(&mut subjects, &[None], GROWN, arguments.rounds, &mut csv)
 }
 
-/// Makes all rounds and tells of them.
+/// Makes all rounds, and prints their rows.
 fn report(
     subjects: &mut [Box<dyn Subject>],
     whats: &[Option<Beside>],
@@ -137,7 +135,7 @@ fn report(
             }
         }
     }
-    // Where tables are made does not matter.
+    // Tables may be made on any core.
     keep_to_any();
     for (nth, what) in whats.iter().enumerate() {
         let what = what.map_or("growth", Beside::name);
@@ -166,15 +164,8 @@ fn row(
         println!("{title:60}{:>14}{:>14}{count:8}", "", "");
         return Ok(());
     }
-    let median = |of: fn(&Round) -> u64| {
-        let mut times: Vec<u64> = rounds.iter().copied().map(of).collect();
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
-    let (percentile, greatest) = (
-        median(|round| round.percentile),
-        median(|round| round.greatest),
-    );
+    let percentile = median(rounds.iter().map(|round| round.percentile).collect());
+    let greatest = median(rounds.iter().map(|round| round.greatest).collect());
     println!("{title:60}{percentile:14}{greatest:14}{count:8}");
     if let Some(csv) = csv {
         writeln!(csv, "{what},{keys},{name},{percentile},{greatest}")?;
@@ -182,7 +173,7 @@ fn row(
     Ok(())
 }
 
-/// What the other thread does.
+/// The work of the other thread.
 #[derive(Clone, Copy)]
 enum Beside {
     Sweep,
@@ -200,12 +191,12 @@ impl Beside {
     }
 }
 
-/// A contender, with what it needs for a round.
+/// A contender with its tables.
 trait Subject {
     fn name(&self) -> &'static str;
 
-    /// Beside another thread, or alone. None if the host of this machine kept the checking thread
-    /// from its core for so long that it checked nothing.
+    /// Makes a round beside another thread, or alone. Returns none if the host kept the checking
+    /// thread off its core for so long that it checked nothing.
     fn round(&mut self, beside: Option<Beside>) -> Option<Round>;
 }
 
@@ -216,31 +207,31 @@ struct Round {
     is_undisturbed: bool,
 }
 
-/// Two tables of refused keys, one of them checked.
-struct Swept<R> {
+/// Two tables of denied keys. One of them is checked.
+struct Swept<C> {
     keys: u64,
-    checked: R,
-    elsewhere: R,
+    checked: C,
+    elsewhere: C,
     random: fastrand::Rng,
     swept: Duration,
 }
 
-impl<R: Forgets<u64>> Swept<R> {
-    fn new(keys: u64) -> Swept<R> {
-        R::prove();
+impl<C: Sweep<u64>> Swept<C> {
+    fn new(keys: u64) -> Swept<C> {
+        C::prove();
         Swept {
             keys,
-            checked: prepared(Outcome::Refused, keys),
-            elsewhere: prepared(Outcome::Refused, keys),
+            checked: prepared(Outcome::Denied, keys),
+            elsewhere: prepared(Outcome::Denied, keys),
             random: fastrand::Rng::with_seed(1),
             swept: Duration::ZERO,
         }
     }
 }
 
-impl<R: Forgets<u64>> Subject for Swept<R> {
+impl<C: Sweep<u64>> Subject for Swept<C> {
     fn name(&self) -> &'static str {
-        R::NAME
+        C::NAME
     }
 
     fn round(&mut self, beside: Option<Beside>) -> Option<Round> {
@@ -251,15 +242,15 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
             random,
             swept,
         } = self;
-        let expected = !R::DECIDES;
+        let expected = !C::DECIDES;
         let (ready, done) = (Barrier::new(2), AtomicBool::new(false));
         let other = || {
             keep_to(OTHER);
             ready.wait();
             let (began, before) = (Instant::now(), time_on_core());
             match beside {
-                Some(Beside::Sweep) => checked.forget(),
-                Some(Beside::Elsewhere) => elsewhere.forget(),
+                Some(Beside::Sweep) => checked.sweep(),
+                Some(Beside::Elsewhere) => elsewhere.sweep(),
                 Some(Beside::Spin) => {
                     while began.elapsed() < *swept {
                         std::hint::spin_loop();
@@ -294,35 +285,35 @@ impl<R: Forgets<u64>> Subject for Swept<R> {
 }
 
 /// A table that grows.
-struct Grown<R>(std::marker::PhantomData<R>);
+struct Grown<C>(std::marker::PhantomData<C>);
 
-/// Keys that a table grows to.
+/// The keys that a table grows to.
 const GROWN: u64 = 1_000_000;
 
-impl<R: Rival<u64>> Grown<R> {
-    fn new() -> Grown<R> {
-        R::prove();
+impl<C: Contender<u64>> Grown<C> {
+    fn new() -> Grown<C> {
+        C::prove();
         Grown(std::marker::PhantomData)
     }
 }
 
-impl<R: Rival<u64>> Subject for Grown<R> {
+impl<C: Contender<u64>> Subject for Grown<C> {
     fn name(&self) -> &'static str {
-        R::NAME
+        C::NAME
     }
 
     fn round(&mut self, _: Option<Beside>) -> Option<Round> {
         let hourly = Quota {
             nanos: 3_600_000_000_000,
-            burst: R::LEAST_BURST,
+            burst: C::LEAST_BURST,
         };
-        let rival = R::new([hourly]);
+        let limiter = C::new([hourly]);
         let mut times = Times::new();
         times.begin();
         for key in 0..GROWN {
-            times.time(|| assert!(black_box(rival.check(&key))));
+            times.time(|| assert!(black_box(limiter.check(&key))));
         }
-        assert_eq!(rival.stored(), Some(GROWN as usize));
+        assert_eq!(limiter.stored(), Some(GROWN as usize));
         times.round()
     }
 }
@@ -331,24 +322,24 @@ impl<R: Rival<u64>> Subject for Grown<R> {
 struct Times {
     clock: quanta::Clock,
     all: Vec<u64>,
-    /// When the last check ended.
+    /// The time at which the last check ended.
     last: u64,
     seen: Seen,
-    /// The most, in ns, that other machines had of the core between two looks.
+    /// The longest time, in ns, that other machines had the core between two looks.
     stolen: u64,
 }
 
-/// What a thread sees of itself.
+/// A look of a thread at its own times.
 struct Seen {
     at: u64,
     on_core: Duration,
     switches: i64,
 }
 
-/// Below this, in ns, nobody else has had the core and given it back.
+/// In less time than this, in ns, no other machine takes the core and gives it back.
 const UNINTERRUPTED: u64 = 5_000;
 
-/// Below this, in ns, a round is undisturbed.
+/// A round that lost less time than this, in ns, is undisturbed.
 const NEGLIGIBLE: u64 = 20_000;
 
 impl Times {
@@ -380,7 +371,7 @@ impl Times {
         self.last = self.clock.raw();
     }
 
-    /// Sees what was stolen since it last looked.
+    /// Counts the time that was stolen since the last look.
     #[cold]
     fn look(&mut self) {
         let before = std::mem::replace(&mut self.seen, Seen::now(&self.clock));
@@ -406,7 +397,7 @@ impl Times {
 
 impl Seen {
     fn now(clock: &quanta::Clock) -> Seen {
-        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux tells");
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux has it");
         Seen {
             switches: usage.voluntary_context_switches() + usage.involuntary_context_switches(),
             on_core: time_on_core(),
@@ -415,9 +406,9 @@ impl Seen {
     }
 }
 
-/// For how long this thread has run: without what other programs, and other machines of the same
-/// host, had of its core.
+/// Returns how long this thread has run. The time in which other programs, or other machines of the
+/// same host, had its core does not count.
 fn time_on_core() -> Duration {
     let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
-    time.expect("Linux tells").into()
+    time.expect("Linux has it").into()
 }

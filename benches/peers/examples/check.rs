@@ -1,9 +1,9 @@
-//! Asks a prepared limiter for keys by turns, through `keyed::ask`, so that the instructions of a
-//! check can be counted.
+//! Checks the keys of a prepared limiter in turn. `benches/instructions.py` counts the instructions
+//! of `keyed::counted_check` in it.
 //!
-//! `valgrind --tool=callgrind --toggle-collect='*keyed::ask*' check tollgate u64 allowed 1000 5000`
+//! `valgrind --tool=callgrind --toggle-collect='*keyed::counted_check*' check tollgate u64 allowed 1000 5000`
 //!
-//! Two runs of unlike length differ by nothing but checks.
+//! Two runs of different length differ by nothing but checks.
 
 use clap::{Parser, ValueEnum};
 use tollgate_peers::keyed::{Key, Outcome};
@@ -18,9 +18,6 @@ struct Arguments {
     outcome: Verdict,
     keys: u64,
     checks: u64,
-    /// Hold each key to two quotas.
-    #[arg(long)]
-    two_quotas: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -34,7 +31,7 @@ enum Type {
 #[derive(Clone, Copy, ValueEnum)]
 enum Verdict {
     Allowed,
-    Refused,
+    Denied,
 }
 
 fn main() -> Result<(), String> {
@@ -46,14 +43,9 @@ fn main() -> Result<(), String> {
 }
 
 fn run<K: Key>(arguments: &Arguments) -> Result<(), String> {
-    let contenders = if arguments.two_quotas {
-        K::contenders_of_two_quotas()
-    } else {
-        K::contenders()
-    };
-    let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    let wanted = |name: &&str| *name == arguments.contender;
-    let Some(contender) = names.iter().position(wanted) else {
+    let entries = K::peers();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+    let Some(entry) = (entries.iter()).find(|entry| entry.name == arguments.contender) else {
         let names = names.join(", ");
         return Err(format!(
             "found {:?}, expected one of {names}",
@@ -62,13 +54,13 @@ fn run<K: Key>(arguments: &Arguments) -> Result<(), String> {
     };
     let outcome = match arguments.outcome {
         Verdict::Allowed => Outcome::Allowed,
-        Verdict::Refused => Outcome::Refused,
+        Verdict::Denied => Outcome::Denied,
     };
-    let table = (contenders[contender].prepared)(outcome, arguments.keys);
-    let asked: Vec<K> = (0..arguments.checks)
+    let table = (entry.prepared)(outcome, arguments.keys);
+    let keys: Vec<K> = (0..arguments.checks)
         .map(|check| K::nth(check % arguments.keys))
         .collect();
-    let expected = table.expected(outcome, asked.len());
-    assert_eq!(table.ask_all(&asked), expected, "allowed");
+    let expected = table.expected(outcome, keys.len());
+    assert_eq!(table.check_all_counted(&keys), expected, "allowed");
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! How many bytes of the heap does a stored key take, in a table of a million?
+//! How many bytes of heap does a stored key take, in a table of a million keys?
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --example heap [-- KEYS]`
 //!
-//! Counted is what is asked of the allocator and not given back once all keys are stored, the keys'
-//! own bytes with it. What the allocator adds is not. Tables grow by doubling, so that at another
-//! number of keys all have more or less room to spare.
+//! It counts what the table holds of the allocator when all keys are stored, the keys' own bytes with
+//! it. It does not count what the allocator adds. Tables grow by doubling, so at another number of keys
+//! they have more or less room to spare.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -27,9 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn rows<K: Key>(keys: u64) {
-    for contender in K::contenders() {
+    for contender in K::peers() {
         let before = LIVE.load(Ordering::Relaxed);
-        let table = (contender.prepared)(Outcome::Refused, keys);
+        let table = (contender.prepared)(Outcome::Denied, keys);
         let bytes = LIVE.load(Ordering::Relaxed) - before;
         println!(
             "{},{},{:.1}",
@@ -41,7 +41,7 @@ fn rows<K: Key>(keys: u64) {
     }
 }
 
-/// The bytes that are allocated.
+/// The bytes that are allocated now.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 #[global_allocator]
@@ -49,17 +49,17 @@ static COUNTING: Counting = Counting;
 
 struct Counting;
 
-// SAFETY: it is the system's allocator, with a number that nothing depends on.
+// SAFETY: it is the system's allocator, and a counter that nothing depends on.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is the one asked for.
+        // SAFETY: the caller keeps the contract of this method, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is the one asked for.
+        // SAFETY: the caller keeps the contract of this method, which is the same.
         unsafe { System.dealloc(block, layout) }
     }
 }

@@ -1,16 +1,17 @@
-//! Serves requests of one cell, for `instructions.py` to count what that takes.
+//! Serves the requests of one cell. `benches/instructions.py --bench http` counts the instructions of
+//! `http::serve` in it.
 //!
-//! `serve RIVAL header|address allowed|refused CLIENTS REQUESTS`
+//! `serve CONTENDER header|address allowed|rejected CLIENTS REQUESTS`
 
 use std::{env, error::Error};
 
-use tollgate_peers::http::{Bare, By, Outcome, Rival, Tollgate, TowerGovernor};
+use tollgate_peers::http::{Bare, By, Contender, Outcome, Tollgate, TowerGovernor};
 use tollgate_peers::http::{prepared, request};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [rival, by, outcome, clients, requests] = &arguments[..] else {
-        return Err("expected RIVAL BY OUTCOME CLIENTS REQUESTS".into());
+    let [contender, by, outcome, clients, requests] = &arguments[..] else {
+        return Err("expected CONTENDER BY OUTCOME CLIENTS REQUESTS".into());
     };
     let by = match by.as_str() {
         "header" => By::Header,
@@ -19,21 +20,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let outcome = match outcome.as_str() {
         "allowed" => Outcome::Allowed,
-        "refused" => Outcome::Refused,
-        other => return Err(format!("found {other:?}, expected allowed or refused").into()),
+        "rejected" => Outcome::Rejected,
+        other => return Err(format!("found {other:?}, expected allowed or rejected").into()),
     };
-    let run = match rival.as_str() {
+    let run = match contender.as_str() {
         Bare::NAME => run::<Bare>,
         Tollgate::NAME => run::<Tollgate>,
         TowerGovernor::NAME => run::<TowerGovernor>,
-        other => return Err(format!("found {other:?}, expected a rival").into()),
+        other => return Err(format!("found {other:?}, expected a contender").into()),
     };
     run(by, outcome, clients.parse()?, requests.parse()?);
     Ok(())
 }
 
-fn run<R: Rival>(by: By, outcome: Outcome, clients: u32, requests: usize) {
-    let mut serve = prepared::<R>(by, outcome, clients);
+fn run<C: Contender>(by: By, outcome: Outcome, clients: u32, requests: usize) {
+    let mut serve = prepared::<C>(by, outcome, clients);
     for client in (0..clients).cycle().take(requests) {
         serve(request(client));
     }

@@ -1,4 +1,4 @@
-//! Layers that limit HTTP requests, around the same service.
+//! Layers that limit HTTP requests, each around the same service.
 
 mod tollgate;
 mod tower_governor;
@@ -16,46 +16,39 @@ use axum::{body::Body, extract::ConnectInfo};
 use http::{Request, Response, StatusCode};
 use tower::Service;
 
+use crate::Quota;
+
 pub use self::tollgate::Tollgate;
 pub use self::tower_governor::TowerGovernor;
 
-/// The header that requests are limited by.
+/// The header that has the key.
 const API_KEY: &str = "x-api-key";
 
-/// What requests are limited by.
+/// The key of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The API key in a header.
     Header,
-    /// The client's address, as a proxy reports it in `X-Forwarded-For`.
+    /// The client's address, as one trusted proxy reports it in `X-Forwarded-For`.
     Address,
 }
 
-/// What becomes of the requests that are timed.
+/// The outcome of every timed request of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Allowed,
-    Refused,
+    Rejected,
 }
 
-/// Everything that is timed: what becomes of requests, what they are limited by, and from how many
-/// clients they come by turns.
+/// Returns all cells: the outcome, the key, and the number of clients that take turns.
 pub fn cells() -> impl Iterator<Item = (Outcome, By, u32)> {
-    let outcomes = [Outcome::Allowed, Outcome::Refused].into_iter();
+    let outcomes = [Outcome::Allowed, Outcome::Rejected].into_iter();
     let by = outcomes.flat_map(|outcome| [By::Header, By::Address].map(|by| (outcome, by)));
     by.flat_map(|(outcome, by)| [1, 1_000].map(|clients| (outcome, by, clients)))
 }
 
-/// A quota in the terms of every rival.
-#[derive(Clone, Copy, Debug)]
-pub struct Quota {
-    /// In which one unit is earned.
-    pub nanos: u64,
-    pub burst: u32,
-}
-
-/// A layer that limits requests and tells clients so in header fields, as it comes.
-pub trait Rival {
+/// A layer that limits requests and writes the headers of the limit, with its defaults otherwise.
+pub trait Contender {
     const NAME: &'static str;
 
     fn by_header(quota: Quota) -> impl Limited;
@@ -73,10 +66,10 @@ impl<S> Limited for S where
 {
 }
 
-/// The bare service, which is not limited at all.
+/// The bare service, which nothing limits.
 pub struct Bare;
 
-impl Rival for Bare {
+impl Contender for Bare {
     const NAME: &'static str = "bare service";
 
     fn by_header(_: Quota) -> impl Limited {
@@ -88,12 +81,12 @@ impl Rival for Bare {
     }
 }
 
-/// What all layers are put around.
+/// Returns the service that all layers are put around.
 fn service() -> impl Limited + Clone {
     tower::service_fn(|_: Request<Body>| future::ready(Ok(Response::new(Body::empty()))))
 }
 
-/// A request of client `client`, as a browser behind a proxy sends it.
+/// Returns a request of `client`, as a browser behind a proxy sends it.
 pub fn request(client: u32) -> Request<Body> {
     let [_, a, b, c] = client.to_be_bytes();
     let mut request = Request::get("/api/v1/check")
@@ -112,45 +105,49 @@ pub fn request(client: u32) -> Request<Body> {
     request
 }
 
-/// The response to a request, of services that need no waiting for.
+/// Returns the response of a service that never waits.
 pub fn respond(service: &mut impl Limited, request: Request<Body>) -> Response<Body> {
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(Ok(())) = service.poll_ready(&mut context) else {
-        unreachable!("ready at once");
+        unreachable!("it is ready at once");
     };
     match pin!(service.call(request)).poll(&mut context) {
         Poll::Ready(Ok(response)) => response,
-        Poll::Pending => unreachable!("answered at once"),
+        Poll::Pending => unreachable!("it responds at once"),
     }
 }
 
-/// What is timed: a request from its arrival to when its response is gone.
+/// Serves a request, and drops the response. This is what the programs time and count.
 #[inline(never)]
 pub fn serve(service: &mut impl Limited, request: Request<Body>) {
     drop(black_box(respond(service, request)));
 }
 
-/// A service whose requests of that many clients will all have that outcome.
-pub fn prepared<R: Rival>(by: By, outcome: Outcome, clients: u32) -> Box<dyn FnMut(Request<Body>)> {
+/// Makes a service whose requests of this many clients will all have this outcome.
+pub fn prepared<C: Contender>(
+    by: By,
+    outcome: Outcome,
+    clients: u32,
+) -> Box<dyn FnMut(Request<Body>)> {
     let quota = match outcome {
         Outcome::Allowed => NEVER_EXHAUSTED,
-        Outcome::Refused => SOON_EXHAUSTED,
+        Outcome::Rejected => SOON_EXHAUSTED,
     };
     match by {
-        By::Header => prepared_service::<R>(R::by_header(quota), outcome, clients),
-        By::Address => prepared_service::<R>(R::by_address(quota), outcome, clients),
+        By::Header => prepared_service::<C>(C::by_header(quota), outcome, clients),
+        By::Address => prepared_service::<C>(C::by_address(quota), outcome, clients),
     }
 }
 
-fn prepared_service<R: Rival>(
+fn prepared_service<C: Contender>(
     mut service: impl Limited,
     outcome: Outcome,
     clients: u32,
 ) -> Box<dyn FnMut(Request<Body>)> {
-    // Every key is known, and out of units if it is to be.
+    // Inserts every key, and spends its units if requests are to be rejected.
     let bursts = match outcome {
         Outcome::Allowed => 1,
-        Outcome::Refused => SOON_EXHAUSTED.burst,
+        Outcome::Rejected => SOON_EXHAUSTED.burst,
     };
     for _ in 0..bursts {
         (0..clients).for_each(|client| serve(&mut service, request(client)));
@@ -158,34 +155,34 @@ fn prepared_service<R: Rival>(
     for client in 0..clients {
         let status = respond(&mut service, request(client)).status();
         let expected = match outcome {
-            Outcome::Refused if R::NAME != Bare::NAME => StatusCode::TOO_MANY_REQUESTS,
+            Outcome::Rejected if C::NAME != Bare::NAME => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::OK,
         };
-        assert_eq!(status, expected, "{} to client {client}", R::NAME);
+        assert_eq!(status, expected, "{} to client {client}", C::NAME);
     }
     Box::new(move |request| serve(&mut service, request))
 }
 
-/// A hundred at once, each of which is earned back before the next request.
+/// A hundred units, each of which is earned back before the next request.
 const NEVER_EXHAUSTED: Quota = Quota {
     nanos: 1,
     burst: 100,
 };
 
-/// Ten an hour, so no eleventh within six minutes.
+/// Ten units an hour. No eleventh is earned within six minutes.
 const SOON_EXHAUSTED: Quota = Quota {
     nanos: 360_000_000_000,
     burst: 10,
 };
 
-/// Proves that a rival tells clients apart, admits of each just what it should, and says so.
+/// Proves that a layer tells clients apart, admits each exactly its burst, and writes the headers.
 ///
 /// # Panics
 ///
 /// If it does not.
-pub fn prove<R: Rival>() {
-    prove_service(R::NAME, R::by_header(SOON_EXHAUSTED));
-    prove_service(R::NAME, R::by_address(SOON_EXHAUSTED));
+pub fn prove<C: Contender>() {
+    prove_service(C::NAME, C::by_header(SOON_EXHAUSTED));
+    prove_service(C::NAME, C::by_address(SOON_EXHAUSTED));
 }
 
 fn prove_service(name: &str, mut service: impl Limited) {
@@ -216,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rival_admits_the_burst_of_each_client_and_says_so() {
+    fn every_layer_admits_the_burst_of_each_client_and_writes_the_headers() {
         prove::<Tollgate>();
         prove::<TowerGovernor>();
     }

@@ -1,5 +1,6 @@
-//! Limiters that are asked by key, and nothing around them.
+//! Limiters that are checked by key, without a server around them.
 
+mod clock;
 mod floor;
 mod governor;
 mod mutex_map;
@@ -9,86 +10,127 @@ mod tollgate;
 
 use std::{array, borrow::Borrow, hash::Hash, hint::black_box, sync::Arc};
 
+use self::clock::ClockAlone;
 pub use self::floor::Floor;
 pub use self::governor::Governor;
 pub use self::mutex_map::MutexMap;
-pub use self::throttlecrab::Throttlecrab;
-pub use self::tokio_rate_limit::TokioRateLimit;
+use self::throttlecrab::Throttlecrab;
+use self::tokio_rate_limit::TokioRateLimit;
 pub use self::tollgate::Tollgate;
-pub use crate::http::{Outcome, Quota};
+use self::tollgate::{CoarseClock, Fast, OwnSeed, Shards, Sip, Swept};
+pub use crate::Quota;
 
-/// What is limited by, as a limiter stores it.
-pub trait Key: Borrow<Self::Asked> + Hash + Eq + Clone + Send + Sync + 'static {
+/// The outcome of every timed check of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Allowed,
+    Denied,
+}
+
+/// A key as a limiter stores it.
+pub trait Key: Borrow<Self::Query> + Hash + Eq + Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
-    /// What is asked with, by limiters that can be asked with what they do not store.
-    type Asked: Hash + Eq + ToOwned<Owned = Self> + ?Sized;
+    /// The borrowed form, for limiters that take it.
+    type Query: Hash + Eq + ToOwned<Owned = Self> + ?Sized;
 
     fn nth(nth: u64) -> Self;
 
-    /// All that can be asked with such keys.
-    fn contenders() -> Vec<Contender<Self>>;
-
-    /// Those of them that can hold a key to two quotas at once.
-    fn contenders_of_two_quotas() -> Vec<Contender<Self>> {
-        vec![
-            Contender::of::<2, Tollgate<Self, 2>>(),
-            Contender::of::<2, Governor<Self, 2, std::hash::RandomState>>(),
-            Contender::of::<2, Governor<Self, 2, foldhash::fast::RandomState>>(),
-            Contender::of::<2, MutexMap<Self, 2>>(),
-            Contender::of::<2, Floor<Self, 2>>(),
-        ]
-    }
+    /// Returns tollgate and every peer that takes such keys.
+    fn peers() -> Vec<Entry<Self>>;
 }
 
 impl Key for u64 {
     const NAME: &'static str = "u64";
 
-    type Asked = u64;
+    type Query = u64;
 
     fn nth(nth: u64) -> u64 {
         nth
     }
 
-    fn contenders() -> Vec<Contender<u64>> {
-        vec![
-            Contender::of::<1, Tollgate<u64>>(),
-            Contender::of::<1, Governor<u64, 1, std::hash::RandomState>>(),
-            Contender::of::<1, Governor<u64, 1, foldhash::fast::RandomState>>(),
-            Contender::of::<1, MutexMap<u64>>(),
-            Contender::of::<1, Floor<u64>>(),
-        ]
+    fn peers() -> Vec<Entry<u64>> {
+        peers_of_any_key::<u64, 1>()
     }
 }
 
-/// 24 bytes, as long as many an API key.
+/// 24 bytes, the length of many API keys.
 impl Key for String {
     const NAME: &'static str = "String";
 
-    type Asked = str;
+    type Query = str;
 
     fn nth(nth: u64) -> String {
         format!("key-{nth:020}")
     }
 
-    fn contenders() -> Vec<Contender<String>> {
-        vec![
-            Contender::of::<1, Tollgate<String>>(),
-            Contender::of::<1, Governor<String, 1, std::hash::RandomState>>(),
-            Contender::of::<1, Governor<String, 1, foldhash::fast::RandomState>>(),
-            Contender::of::<1, TokioRateLimit>(),
-            Contender::of::<1, Throttlecrab>(),
-            Contender::of::<1, MutexMap<String>>(),
-            Contender::of::<1, Floor<String>>(),
-        ]
+    fn peers() -> Vec<Entry<String>> {
+        let mut peers = peers_of_any_key::<String, 1>();
+        peers.extend([
+            Entry::of::<1, TokioRateLimit>(),
+            Entry::of::<1, Throttlecrab>(),
+        ]);
+        peers
     }
 }
 
-/// A limiter that holds each key to `N` quotas.
+/// Returns tollgate and the peers that take any key, and hold it to `N` quotas at once.
+pub fn peers_of_any_key<K: Key, const N: usize>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<N, Tollgate<K, N>>(),
+        Entry::of::<N, Governor<K, N, std::hash::RandomState>>(),
+        Entry::of::<N, Governor<K, N, foldhash::fast::RandomState>>(),
+        Entry::of::<N, MutexMap<K, N>>(),
+        Entry::of::<N, Floor<K, N>>(),
+    ]
+}
+
+/// Returns tollgate with other counts of shards. The first has the default count.
+pub fn shards<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<8>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<32>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<64>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<128>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<512>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<1_024>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<4_096>>>(),
+    ]
+}
+
+/// Returns tollgate with other hashers. The first has the default one.
+pub fn hashers<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Tollgate<K, 1, OwnSeed>>(),
+        Entry::of::<1, Tollgate<K, 1, Fast>>(),
+        Entry::of::<1, Tollgate<K, 1, Sip>>(),
+    ]
+}
+
+/// Returns tollgate with either clock, and the clock alone.
+pub fn clocks<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Tollgate<K, 1, CoarseClock>>(),
+        Entry::of::<1, ClockAlone>(),
+    ]
+}
+
+/// Returns tollgate without sweeps, and swept as often as it can be.
+pub fn sweeps<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Tollgate<K, 1, Swept>>(),
+    ]
+}
+
+/// A type that is timed: a limiter that holds each key to `N` quotas.
 ///
-/// None forgets a key while it is timed: those that forget by themselves are told not to, as the
-/// others forget only when told. What forgetting costs is a question of its own.
-pub trait Rival<K: Key, const N: usize = 1>: Send + Sync + Sized + 'static {
+/// No key is swept while it is timed, as most contenders sweep only on request. The cost of a sweep
+/// has programs of its own.
+pub trait Contender<K: Key, const N: usize = 1>: Send + Sync + Sized + 'static {
     const NAME: &'static str;
 
     /// The least burst that it limits keys to.
@@ -99,13 +141,13 @@ pub trait Rival<K: Key, const N: usize = 1>: Send + Sync + Sized + 'static {
 
     fn new(quotas: [Quota; N]) -> Self;
 
-    /// Spends a unit of `key`, if all its quotas have one left.
+    /// Spends a unit of `key`, if every quota has one left.
     fn check(&self, key: &K) -> bool;
 
-    /// How many keys it stores, if it tells.
+    /// Returns how many keys it stores, if it tells.
     fn stored(&self) -> Option<usize>;
 
-    /// Proves that it tells keys apart and admits of each just what it should.
+    /// Proves that it tells keys apart, and admits each exactly its burst.
     ///
     /// # Panics
     ///
@@ -115,103 +157,102 @@ pub trait Rival<K: Key, const N: usize = 1>: Send + Sync + Sized + 'static {
     }
 }
 
-/// A limiter that forgets keys when told.
-pub trait Forgets<K: Key>: Rival<K> {
-    /// Forgets every key that is as if never seen.
-    fn forget(&self);
+/// A limiter that sweeps on request.
+pub trait Sweep<K: Key>: Contender<K> {
+    /// Drops every key whose bucket is full.
+    fn sweep(&self);
 }
 
-/// One check, as a function of its own, so that its instructions can be counted.
+/// One check, as a function of its own. `benches/instructions.py` counts its instructions.
 #[inline(never)]
-pub fn ask<K: Key, const N: usize, R: Rival<K, N>>(rival: &R, key: &K) -> bool {
-    rival.check(key)
+pub fn counted_check<K: Key, const N: usize, C: Contender<K, N>>(contender: &C, key: &K) -> bool {
+    contender.check(key)
 }
 
-/// A limiter and its keys, whichever it is. The calls that are not known when this is compiled are
-/// those of this trait: one for all the checks of a batch.
+/// A contender without its type. Only the calls of this trait are dynamic, one for all the checks
+/// of a batch.
 pub trait Table<K>: Send + Sync {
-    /// Checks these keys one after the other, and says how many checks were allowed.
+    /// Checks these keys one after the other, and returns how many checks were allowed.
     fn check_all(&self, keys: &[K]) -> usize;
 
-    /// As `check_all`, by [`ask`].
-    fn ask_all(&self, keys: &[K]) -> usize;
+    /// As `check_all`, through [`counted_check`].
+    fn check_all_counted(&self, keys: &[K]) -> usize;
 
-    /// How many of so many checks are allowed.
+    /// Returns how many of `checks` checks are allowed in a cell with this outcome.
     fn expected(&self, outcome: Outcome, checks: usize) -> usize;
 }
 
-/// A limiter with `N` quotas, by its type.
-struct Limiter<R, const N: usize>(R);
+struct Typed<C, const N: usize>(C);
 
-impl<K: Key, const N: usize, R: Rival<K, N>> Table<K> for Limiter<R, N> {
+impl<K: Key, const N: usize, C: Contender<K, N>> Table<K> for Typed<C, N> {
     fn check_all(&self, keys: &[K]) -> usize {
         let allowed = keys.iter().filter(|key| black_box(self.0.check(key)));
         allowed.count()
     }
 
-    fn ask_all(&self, keys: &[K]) -> usize {
-        let allowed = keys.iter().filter(|key| black_box(ask(&self.0, key)));
+    fn check_all_counted(&self, keys: &[K]) -> usize {
+        let allowed = (keys.iter()).filter(|key| black_box(counted_check(&self.0, key)));
         allowed.count()
     }
 
     fn expected(&self, outcome: Outcome, checks: usize) -> usize {
         match outcome {
-            Outcome::Refused if R::DECIDES => 0,
+            Outcome::Denied if C::DECIDES => 0,
             _ => checks,
         }
     }
 }
 
-/// What is timed, by name.
+/// A contender in a list.
 #[derive(Clone)]
-pub struct Contender<K> {
+pub struct Entry<K> {
     pub name: &'static str,
-    /// Proves what must be so before it is timed, and panics if it is not.
+    pub decides: bool,
+    /// Proves that it limits, and panics if it does not.
     pub prove: fn(),
-    /// A limiter that has seen no key, and admits whatever it is asked.
+    /// Makes a limiter without keys that allows every check.
     pub fresh: fn() -> Arc<dyn Table<K>>,
-    /// A limiter whose checks of that many keys will all have that outcome.
+    /// Makes a limiter whose checks of this many keys will all have this outcome.
     pub prepared: fn(Outcome, u64) -> Arc<dyn Table<K>>,
 }
 
-impl<K: Key> Contender<K> {
-    fn of<const N: usize, R: Rival<K, N>>() -> Contender<K> {
-        Contender {
-            name: R::NAME,
-            prove: R::prove,
-            fresh: || Arc::new(Limiter::<R, N>(R::new(never_exhausted()))),
-            prepared: |outcome, keys| Arc::new(Limiter::<R, N>(prepared(outcome, keys))),
+impl<K: Key> Entry<K> {
+    fn of<const N: usize, C: Contender<K, N>>() -> Entry<K> {
+        Entry {
+            name: C::NAME,
+            decides: C::DECIDES,
+            prove: C::prove,
+            fresh: || Arc::new(Typed::<C, N>(C::new(never_exhausted()))),
+            prepared: |outcome, keys| Arc::new(Typed::<C, N>(prepared(outcome, keys))),
         }
     }
 }
 
-/// Names that the rows are compared by.
+/// The contender that all ratios are relative to. Every list has it.
 pub const TOLLGATE: &str = "tollgate";
-pub const GOVERNOR: &str = "governor";
-pub const GOVERNOR_FOLDHASH: &str = "governor + foldhash";
-pub const FLOOR: &str = "floor";
 
-/// A limiter whose checks of the first `keys` keys will all have that outcome.
+/// Makes a limiter whose checks of the first `keys` keys will all have this outcome.
 ///
 /// # Panics
 ///
-/// If it admits less than it should, or does not store just so many keys.
-pub fn prepared<K: Key, const N: usize, R: Rival<K, N>>(outcome: Outcome, keys: u64) -> R {
+/// If it admits less than it should, or does not store exactly these keys.
+pub fn prepared<K: Key, const N: usize, C: Contender<K, N>>(outcome: Outcome, keys: u64) -> C {
     let (quotas, checks) = match outcome {
         Outcome::Allowed => (never_exhausted(), 1),
-        Outcome::Refused => (soon_exhausted(R::LEAST_BURST), R::LEAST_BURST),
+        Outcome::Denied => (soon_exhausted(C::LEAST_BURST), C::LEAST_BURST),
     };
-    let rival = R::new(quotas);
+    let contender = C::new(quotas);
     for _ in 0..checks {
-        (0..keys).for_each(|nth| assert!(rival.check(&K::nth(nth)), "{} key {nth}", R::NAME));
+        let all = (0..keys).all(|nth| contender.check(&K::nth(nth)));
+        assert!(all, "{}", C::NAME);
     }
-    if let Some(len) = rival.stored() {
-        assert_eq!(len as u64, keys, "{}", R::NAME);
+    if let Some(len) = contender.stored() {
+        assert_eq!(len as u64, keys, "{}", C::NAME);
     }
-    rival
+    contender
 }
 
-/// A thousand million a second, of which no check takes the last.
+/// A thousand million units a second. No check takes the last.
 fn never_exhausted<const N: usize>() -> [Quota; N] {
     let quota = |nth| Quota {
         nanos: 1 + nth as u64,
@@ -220,7 +261,7 @@ fn never_exhausted<const N: usize>() -> [Quota; N] {
     array::from_fn(quota)
 }
 
-/// One an hour, which is longer than any program here runs.
+/// One unit an hour, which is longer than any program here runs.
 fn soon_exhausted<const N: usize>(burst: u32) -> [Quota; N] {
     let quota = |nth| Quota {
         nanos: HOUR * (1 + nth as u64),
@@ -231,8 +272,8 @@ fn soon_exhausted<const N: usize>(burst: u32) -> [Quota; N] {
 
 const HOUR: u64 = 3_600_000_000_000;
 
-/// Each of a thousand keys is admitted its burst and no more, by whichever quota has the least.
-fn prove_bursts<K: Key, const N: usize, R: Rival<K, N>>() {
+/// Proves that each of a thousand keys is admitted the least of its bursts and no more.
+fn prove_bursts<K: Key, const N: usize, C: Contender<K, N>>() {
     const KEYS: u64 = 1_000;
     let keys: Vec<K> = (0..KEYS).map(K::nth).collect();
     for least in 0..N {
@@ -240,15 +281,15 @@ fn prove_bursts<K: Key, const N: usize, R: Rival<K, N>>() {
             nanos: HOUR,
             burst: if nth == least { 10 } else { 12 },
         };
-        let rival = R::new(array::from_fn(quota));
+        let contender = C::new(array::from_fn(quota));
         for check in 1..=15 {
             for (nth, key) in keys.iter().enumerate() {
-                let allowed = rival.check(key);
-                assert_eq!(allowed, check <= 10, "{}: check {check} of {nth}", R::NAME);
+                let allowed = contender.check(key);
+                assert_eq!(allowed, check <= 10, "{}: check {check} of {nth}", C::NAME);
             }
         }
-        if let Some(len) = rival.stored() {
-            assert_eq!(len as u64, KEYS, "{}", R::NAME);
+        if let Some(len) = contender.stored() {
+            assert_eq!(len as u64, KEYS, "{}", C::NAME);
         }
     }
 }
@@ -258,17 +299,18 @@ mod tests {
     use super::*;
 
     fn prove_all<K: Key>() {
-        let contenders = [K::contenders(), K::contenders_of_two_quotas()].concat();
-        for contender in contenders {
-            (contender.prove)();
+        let lists = [K::peers(), peers_of_any_key::<K, 2>()];
+        let options = [shards(), hashers(), clocks(), sweeps()];
+        for entry in lists.into_iter().chain(options).flatten() {
+            (entry.prove)();
             let keys: Vec<K> = (0..1_000).map(K::nth).collect();
-            for outcome in [Outcome::Allowed, Outcome::Refused] {
-                let table = (contender.prepared)(outcome, 1_000);
+            for outcome in [Outcome::Allowed, Outcome::Denied] {
+                let table = (entry.prepared)(outcome, 1_000);
                 let expected = table.expected(outcome, keys.len());
-                assert_eq!(table.check_all(&keys), expected, "{}", contender.name);
-                assert_eq!(table.ask_all(&keys), expected, "{}", contender.name);
+                assert_eq!(table.check_all(&keys), expected, "{}", entry.name);
+                assert_eq!(table.check_all_counted(&keys), expected, "{}", entry.name);
             }
-            assert_eq!((contender.fresh)().check_all(&keys), keys.len());
+            assert_eq!((entry.fresh)().check_all(&keys), keys.len());
         }
     }
 
@@ -283,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_as_long_as_said() {
+    fn a_text_key_has_24_bytes() {
         assert_eq!(String::nth(9_999_999).len(), 24);
     }
 }

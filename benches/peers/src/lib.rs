@@ -1,7 +1,16 @@
-//! The rivals, each made to do what tollgate does, so that the same program can time them.
+//! tollgate and its peers behind one interface each, and the harness that times them.
 //!
-//! A rival is a file, and what all must prove before they are timed stands beside the trait that
-//! they share.
+//! Each contender is a file. What all of them must prove before they are timed stands beside the
+//! trait that they share.
 
+pub mod harness;
 pub mod http;
 pub mod keyed;
+
+/// A quota in the terms of every contender.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// The time in which one unit is earned.
+    pub nanos: u64,
+    pub burst: u32,
+}

@@ -4,19 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-/// The addresses that begin with `bits` bits of `first`, all others of which are 0.
+/// The addresses that share the first `bits` bits of `first`. Its other bits are 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Network {
     first: IpAddr,
     bits: u8,
-    /// Written as a network of IPv6 addresses, if it is one of IPv4.
+    /// Whether an IPv4 network is written as a network of IPv6 addresses.
     is_mapped: bool,
-    /// Written without a prefix, if it is a single address.
+    /// Whether a single address is written without a prefix.
     is_alone: bool,
 }
 
 impl Network {
-    /// Of a text with a prefix.
+    /// Parses a text with a prefix.
     pub(super) fn read(text: &str) -> Network {
         let (first, bits) = text.split_once('/').expect("a prefix");
         let first: IpAddr = first.parse().expect("an address");
@@ -47,8 +47,8 @@ impl Network {
         self.first.is_ipv4() == address.is_ipv4() && self.first == first_of(address, self.bits)
     }
 
-    /// The address in this network whose last bits are those of `host`, unless that is one of IPv4
-    /// in a network of IPv6.
+    /// Returns the address in this network whose last bits are those of `host`. If that is an IPv4
+    /// address in an IPv6 network, returns the first address of the network.
     pub(super) fn address(&self, host: u128) -> IpAddr {
         let last = host & leading_ones(self.first, width(self.first)) & !self.mask();
         let address = address_of(self.first, bits_of(self.first) | last).to_canonical();
@@ -63,7 +63,7 @@ impl Network {
         leading_ones(self.first, self.bits)
     }
 
-    /// An address that differs in bit `bit` of the prefix, so that it is in another network.
+    /// Returns an address that differs in bit `bit` of the prefix, and so is in another network.
     pub(super) fn neighbour(&self, host: u128, bit: u8) -> IpAddr {
         let address = self.address(host);
         let from_left = bit % self.bits.max(1);
@@ -85,7 +85,7 @@ impl<'a> Arbitrary<'a> for Network {
     }
 }
 
-/// Any address in its canonical form. Of the groups of an IPv6 address, many are 0.
+/// Returns any address in its canonical form. Many groups of an IPv6 address are 0.
 pub(super) fn any_address(u: &mut Unstructured) -> Result<IpAddr> {
     if u.arbitrary()? {
         return Ok(IpAddr::V4(Ipv4Addr::from(u32::arbitrary(u)?)));
@@ -100,7 +100,7 @@ pub(super) fn any_address(u: &mut Unstructured) -> Result<IpAddr> {
     Ok(IpAddr::V6(Ipv6Addr::from(groups)).to_canonical())
 }
 
-/// The first address that has the same first `bits` bits.
+/// Returns the first address that has the same first `bits` bits.
 pub(super) fn first_of(address: IpAddr, bits: u8) -> IpAddr {
     address_of(address, bits_of(address) & leading_ones(address, bits))
 }
@@ -120,7 +120,7 @@ fn bits_of(address: IpAddr) -> u128 {
     }
 }
 
-/// The address of these bits, of the same kind as `like`.
+/// Returns the address of these bits, of the same kind as `like`.
 fn address_of(like: IpAddr, bits: u128) -> IpAddr {
     match like {
         IpAddr::V4(_) => Ipv4Addr::from_bits(u32::try_from(bits).expect("32 bits")).into(),

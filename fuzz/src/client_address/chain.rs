@@ -1,4 +1,4 @@
-//! A client, and the proxies between it and the service: what each of them saw, and sent on.
+//! A client and the proxies between it and the service, with the header lines that each one sends.
 
 use std::net::IpAddr;
 
@@ -13,11 +13,11 @@ use super::{Lines, Reads, Setting, value};
 pub struct Chain {
     setting: Setting,
     client: IpAddr,
-    /// What the client makes up.
+    /// The lines that the client makes up.
     sent: Lines,
-    /// From the client to the service.
+    /// In the order from the client to the service.
     proxies: Vec<Proxy>,
-    /// The service sees the peer's IPv4 address as a dual-stack socket reports it.
+    /// Whether the service sees the peer's IPv4 address as a dual-stack socket reports it.
     is_dual_stack: bool,
 }
 
@@ -28,15 +28,15 @@ struct Proxy {
     spelling: Spelling,
 }
 
-/// Where a proxy writes what it saw.
+/// Where a proxy writes the address that it saw.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Place {
     /// At the end of the last line, after a comma.
     Behind(#[arbitrary(with = comma)] &'static str),
     OwnLine,
-    /// In the only line that it lets stand.
+    /// In a line that replaces all others.
     Alone,
-    /// Nowhere: it drops the header.
+    /// Nowhere: the proxy drops the header.
     Nowhere,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Arbitrary<'a> for Chain {
     }
 }
 
-/// A line of any bytes, many of which mean something.
+/// Returns a line of any bytes, with many meaningful pieces.
 fn line(u: &mut Unstructured, setting: &Setting) -> Result<HeaderValue> {
     const MEANINGFUL: [&str; 12] = [
         ",",
@@ -112,7 +112,7 @@ fn line(u: &mut Unstructured, setting: &Setting) -> Result<HeaderValue> {
         match u.int_in_range(0..=3)? {
             0 => line.push(u.arbitrary()?),
             1 => line.extend(u.choose(&MEANINGFUL)?.bytes()),
-            // A chain that never was.
+            // An element that no proxy has written.
             2 => {
                 let proxy = u.choose(&setting.trusted)?.address(u.arbitrary()?);
                 line.extend(Spelling::arbitrary(u)?.element(proxy, setting.reads));
@@ -139,7 +139,7 @@ impl Chain {
             match proxy.place {
                 Place::Nowhere => expected = proxy.address,
                 _ if proxy.spelling.hides() => expected = proxy.address,
-                // What is further out cannot be told from the address that it saw.
+                // The address that it saw is the last one that is known.
                 Place::Alone => expected = sees,
                 Place::Behind(_) | Place::OwnLine => {}
             }
@@ -150,7 +150,7 @@ impl Chain {
             peer => peer,
         };
         let found = setting.client(peer, &lines);
-        // Whoever sends from a trusted network may name any address.
+        // A client in a trusted network may name any address.
         if !setting.trusts(*client) {
             assert_eq!(
                 found,
@@ -162,7 +162,7 @@ impl Chain {
 }
 
 impl Proxy {
-    /// Adds the address that this proxy `sees` to the lines that it got.
+    /// Adds the address that this proxy `sees` to the lines that it received.
     fn forward(&self, sees: IpAddr, reads: Reads, lines: &mut Lines) {
         let element = self.spelling.element(sees, reads);
         if let Place::Alone | Place::Nowhere = self.place {

@@ -1,10 +1,10 @@
-//! Another reading of the same lines: from left to right, and at the length that it takes.
+//! A second, simple parser of the same lines, from left to right.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Reads;
 
-/// The hops in well-formed lines, the outermost first: addresses, and what is none.
+/// Returns the hops in well-formed lines, the outermost first. A hop without an address is `None`.
 pub(super) fn hops(reads: Reads, lines: &[&[u8]]) -> Option<Vec<Option<IpAddr>>> {
     let mut hops = Vec::new();
     for line in lines {
@@ -18,7 +18,9 @@ pub(super) fn hops(reads: Reads, lines: &[&[u8]]) -> Option<Vec<Option<IpAddr>>>
     Some(hops)
 }
 
-/// The last address, from the service outward, before or at which trust ends.
+/// Returns the client: the first hop, from the service outward, that is not trusted. If that hop
+/// has no address, the client is the hop before it. If all hops are trusted, it is the outermost
+/// one.
 pub(super) fn client(
     hops: &[Option<IpAddr>],
     peer: IpAddr,
@@ -29,16 +31,16 @@ pub(super) fn client(
         .iter()
         .rposition(|hop| !hop.is_some_and(&is_trusted))
         .unwrap_or(0);
-    // Where an unnamed hop ends it, whoever did not name it.
+    // If a hop without an address ends the walk, the proxy that left it out.
     chain[end..]
         .iter()
         .flatten()
         .next()
         .copied()
-        .expect("the peer, at last")
+        .expect("the peer has an address")
 }
 
-/// Every address that stands in the line by itself, or before a port.
+/// Returns every address in the line, by itself or before a port.
 pub(super) fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(*byte, b':' | b'.');
     line.split(move |byte| !is_part(byte)).flat_map(|word| {
@@ -55,7 +57,7 @@ pub(super) fn addresses_in(line: &[u8]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// An address that is written in one of the ways that are read, between spaces or tabs.
+/// Parses an address in one of the accepted spellings, between spaces or tabs.
 fn node(text: &[u8]) -> Option<IpAddr> {
     let text = str::from_utf8(text).ok()?.trim_matches([' ', '\t']);
     let split = (0..=text.len()).filter(|at| text.is_char_boundary(*at));
@@ -87,7 +89,7 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-/// The hops of a line of `Forwarded`, if it is one by the grammar of RFC 7239.
+/// Returns the hops of a line of `Forwarded`, or `None` if RFC 7239 does not allow it.
 fn elements(line: &[u8]) -> Option<Vec<Option<IpAddr>>> {
     let mut rest = line;
     let mut hops = Vec::new();
@@ -103,7 +105,7 @@ fn elements(line: &[u8]) -> Option<Vec<Option<IpAddr>>> {
     }
 }
 
-/// `for=192.0.2.60;proto=http`, up to what follows; the outer `None` is what is not well formed.
+/// Parses one element, such as `for=192.0.2.60;proto=http`. The outer `None` is malformed.
 fn element(rest: &mut &[u8]) -> Option<Option<IpAddr>> {
     let mut nodes = Vec::new();
     loop {
@@ -114,7 +116,7 @@ fn element(rest: &mut &[u8]) -> Option<Option<IpAddr>> {
                 Some(b'"') => quoted(rest)?,
                 _ => token(rest),
             };
-            // An empty value is none.
+            // An empty value is malformed.
             if value.is_empty() {
                 return None;
             }
@@ -146,7 +148,7 @@ fn token<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     token
 }
 
-/// With its quotes, and its backslashes as they are.
+/// Returns a quoted string as it stands, with its quotes and backslashes.
 fn quoted<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let all = *rest;
     take(rest);

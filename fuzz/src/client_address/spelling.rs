@@ -1,4 +1,4 @@
-//! How a proxy writes the address that it saw: every way that is legal.
+//! Every legal way in which a proxy writes the address that it saw.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,12 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::Reads;
 
-/// A hop, or what stands in its place.
+/// How a hop is written.
 #[derive(Arbitrary, Debug)]
 pub(super) struct Spelling {
     #[arbitrary(with = seldom)]
     hidden: Option<Hidden>,
-    /// An IPv4 address as a dual-stack socket reports it.
+    /// Whether an IPv4 address is written as a dual-stack socket reports it.
     is_mapped: bool,
     digits: Digits,
     is_bracketed: bool,
@@ -25,7 +25,7 @@ pub(super) struct Spelling {
     after: Vec<Pair>,
 }
 
-/// What a proxy writes that does not tell the address.
+/// What a proxy writes to hide the address.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Hidden {
     Unknown,
@@ -33,7 +33,7 @@ enum Hidden {
     Nothing,
 }
 
-/// Of an IPv6 address.
+/// The digits of an IPv6 address.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Digits {
     /// `2001:db8::1`
@@ -47,7 +47,7 @@ enum Digits {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Port {
     Number(u16),
-    /// What only `Forwarded` has.
+    /// An obfuscated port, which only `Forwarded` has.
     Word,
 }
 
@@ -62,11 +62,11 @@ struct Pair {
     value: Vec<Piece>,
 }
 
-/// Of a value, which is a token if there is none but `Word`s, and otherwise a quoted string.
+/// A piece of a value. A value of `Word`s only is a token, and any other a quoted string.
 #[derive(Arbitrary, Debug)]
 enum Piece {
     Word,
-    /// What would be read as more than it is, were it not for the quotes.
+    /// A text that would have a meaning outside of quotes.
     Bait(#[arbitrary(with = |u: &mut Unstructured| u.choose(&BAIT).copied())] &'static str),
     /// Any byte, with a backslash if it needs one or `escaped`.
     Byte {
@@ -85,12 +85,12 @@ const BAIT: [&str; 7] = [
     ";for=_x;",
 ];
 
-/// Or the chains are few that end at the client.
+/// Returns a value seldom, so that many chains end at the client.
 fn seldom<'a, T: Arbitrary<'a>>(u: &mut Unstructured<'a>) -> Result<Option<T>> {
     u.ratio(1, 8)?.then(|| u.arbitrary()).transpose()
 }
 
-/// No more than a proxy adds, so that an input has bytes left for the rest of the chain.
+/// Returns at most 3 values, so that an input has bytes left for the rest of the chain.
 fn few<'a, T: Arbitrary<'a>>(u: &mut Unstructured<'a>) -> Result<Vec<T>> {
     let count = u.int_in_range(0..=3)?;
     u.arbitrary_iter()?.take(count).collect()
@@ -101,7 +101,7 @@ impl Spelling {
         self.hidden.is_some()
     }
 
-    /// The element that tells `address`.
+    /// Returns the element that names `address`.
     pub(super) fn element(&self, address: IpAddr, reads: Reads) -> Vec<u8> {
         match reads {
             Reads::XForwardedFor | Reads::Other => self.plain(address).into_bytes(),

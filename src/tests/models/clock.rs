@@ -1,4 +1,4 @@
-//! Law 9 under a race: a long step back is counted on from once, and a stall is none.
+//! Law 9 under a race: time counts on once from a long step back, and a stall is not a step back.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ fn started() -> (Arc<Timer>, ManualClock) {
     (Arc::new(Timer::start(clock.clone().into())), clock)
 }
 
-/// Another thread that takes the time.
+/// Starts another thread that reads the time.
 fn asking(timer: &Arc<Timer>) -> loom::thread::JoinHandle<u64> {
     let timer = Arc::clone(timer);
     loom::thread::spawn(move || timer.now())
 }
 
-/// A thread reads the clock, and is off its core for 2 s before it compares: no step back, and no
-/// time is credited for it.
+/// A thread reads the clock, and is off its core for 2 s before it compares. That is no step back, and
+/// credits no time.
 #[test]
 fn a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back() {
     model(|| {
@@ -37,8 +37,8 @@ fn a_thread_that_stalls_beside_the_clock_is_not_taken_for_a_step_back() {
     });
 }
 
-/// Threads that read the clock before the step, after it, and each at once with the other: time
-/// counts on from where it was, once.
+/// Threads read the clock before the step, after it, and at once with each other. Time counts on from
+/// where it was, once.
 #[test]
 fn a_long_step_back_is_counted_on_from_once() {
     model(|| {
@@ -48,7 +48,7 @@ fn a_long_step_back_is_counted_on_from_once() {
         assert_eq!(timer.publish_now(), 5 * SECOND);
         clock.rewind(Duration::from_secs(3));
         assert_eq!(timer.now(), 5 * SECOND);
-        // Earlier, if it had looked for the published time before it was there.
+        // It would be earlier if the thread had read the published time before it was there.
         assert!(one.join().unwrap() <= 5 * SECOND);
         assert!(other.join().unwrap() <= 5 * SECOND);
         assert_eq!(timer.now(), 5 * SECOND, "credited for the step");
@@ -63,7 +63,7 @@ fn a_long_step_back_is_counted_on_from_once() {
 
 /// The clock goes on while a thread counts on from a step back.
 #[test]
-fn what_passes_beside_a_step_back_is_counted_at_most_once() {
+fn time_that_passes_during_a_step_back_is_counted_at_most_once() {
     model(|| {
         let (timer, clock) = started();
         clock.advance(Duration::from_secs(5));

@@ -1,11 +1,11 @@
-//! The memory of refusals: no thread refuses by one that it should know to be over.
+//! The cache of denied keys: no thread denies from an entry that it should know to be invalid.
 
 use super::super::{KEY, UNIT, drain, limiter, model, quota};
 use crate::sync::{Arc, AtomicBool, Ordering};
 
-/// Who is told that the key was forgotten has its bucket full, whatever he was told before.
+/// A thread that is told that a key was forgotten finds its bucket full, whatever it saw before.
 #[test]
-fn whoever_is_told_of_a_forgetting_is_not_refused_from_memory() {
+fn a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache() {
     model(|| {
         let (limiter, _) = limiter(quota(1));
         assert!(limiter.allow(KEY));
@@ -26,10 +26,10 @@ fn whoever_is_told_of_a_forgetting_is_not_refused_from_memory() {
     });
 }
 
-/// And so has who is told by somebody else that found it forgotten, though the forgetting itself
-/// may still be under way.
+/// So does a thread that is told by another that found the key forgotten, though the forgetting itself
+/// may not have returned.
 #[test]
-fn whoever_is_told_of_a_key_that_was_found_forgotten_is_not_refused_from_memory() {
+fn a_thread_that_is_told_that_a_key_was_found_forgotten_is_not_denied_from_the_cache() {
     model(|| {
         let (limiter, _) = limiter(quota(2));
         assert!(limiter.check_n(KEY, 2).is_allowed());
@@ -55,9 +55,9 @@ fn whoever_is_told_of_a_key_that_was_found_forgotten_is_not_refused_from_memory(
     });
 }
 
-/// Threads that remember their refusals, and ask again while the unit that they lack is earned.
+/// Threads that cached their denials check again while the missing unit is earned.
 #[test]
-fn a_unit_that_is_earned_is_got_by_one_of_those_who_remember_its_lack() {
+fn one_of_two_threads_that_cached_a_denial_gets_the_next_unit() {
     model(|| {
         let (limiter, clock) = limiter(quota(1));
         assert!(limiter.allow(KEY));
@@ -72,10 +72,10 @@ fn a_unit_that_is_earned_is_got_by_one_of_those_who_remember_its_lack() {
     });
 }
 
-/// The numbers of a refusal are of one instant: not of a time after the forgetting, and of words
-/// from before it.
+/// The numbers of a denial are those of one instant. They do not mix a time after the forgetting with a
+/// state from before it.
 #[test]
-fn a_remembered_refusal_is_as_of_a_time_before_the_forgetting() {
+fn a_cached_denial_is_from_before_the_forgetting() {
     model(|| {
         let (limiter, clock) = limiter(quota(1));
         assert!(limiter.allow(KEY));

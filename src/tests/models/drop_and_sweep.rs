@@ -1,14 +1,14 @@
-//! The maintenance thread sweeps: it forgets invisibly, and ends when the last limiter is dropped.
+//! The maintenance thread sweeps: no decision changes, and it ends when the last limiter is dropped.
 
 use std::time::Duration;
 
 use super::super::{KEY, UNIT, model, quota};
 use crate::{ManualClock, Quota, RateLimiter};
 
-/// loom reports a thread that never ends, a lost bell among them, as a deadlock, and what the
-/// limiter shares with its thread, if it is never freed, as a leak.
+/// loom reports a thread that never ends, or a lost wake, as a deadlock. It reports what the limiter
+/// shares with its thread and never frees as a leak.
 #[test]
-fn dropping_the_limiter_ends_the_thread_wherever_it_is() {
+fn dropping_the_limiter_ends_the_thread_at_any_point() {
     model(|| {
         let (limiter, clock) = swept(quota(1));
         assert!(limiter.allow(KEY));
@@ -29,7 +29,7 @@ fn a_check_against_the_automatic_sweep_mints_and_loses_nothing() {
     });
 }
 
-/// A limiter is dropped while the thread that both share is in a sweep of it, or of the other.
+/// A limiter is dropped while the thread that both share sweeps it or the other.
 #[test]
 fn a_limiter_is_dropped_while_another_is_swept() {
     model(|| {
@@ -43,10 +43,10 @@ fn a_limiter_is_dropped_while_another_is_swept() {
     });
 }
 
-/// An interval after which the models' time ends, so that one sweep is begun.
+/// An interval after which the models' time ends, so that one sweep begins.
 const ONCE: Duration = Duration::from_millis(600);
 
-/// A limiter with a sweeping thread, and the clock that moves it.
+/// Returns a limiter that the maintenance thread sweeps, with its clock.
 fn swept(quota: Quota) -> (RateLimiter<Vec<u8>>, ManualClock) {
     let clock = ManualClock::new();
     let builder = RateLimiter::builder(quota).clock(clock.clone());

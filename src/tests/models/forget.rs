@@ -1,10 +1,10 @@
-//! `forget` under a race: the bucket is full as of the forgetting, and no fuller.
+//! `forget` under a race: the bucket is full at the instant of the forgetting, and no fuller.
 
 use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::Arc;
 
-/// The asker's two units are there only once the key is forgotten, a unit after the start. Had it
-/// read the clock before, and stored the key as of then, that unit would be earned again.
+/// The thread gets its two units only once the key is forgotten, a unit after the start. If it had read
+/// the clock earlier, and inserted the key as of then, that unit would be earned again.
 #[test]
 fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
     model(|| {
@@ -18,7 +18,7 @@ fn a_stalled_caller_earns_nothing_from_before_the_forgetting() {
     });
 }
 
-/// The forgetting itself may stall, and somebody spend before it is done with the key.
+/// The forgetting itself may stall, and another thread spend before it is done with the key.
 #[test]
 fn a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more() {
     model(|| {
@@ -57,7 +57,7 @@ fn forgetting_twice_at_once_forgets_one_key() {
     });
 }
 
-/// A thread that stores the key again has seen it gone, and sees it counted as gone.
+/// A thread that inserts the key again has seen it gone, and sees it counted as gone.
 #[test]
 fn a_key_that_is_forgotten_and_stored_again_counts_once() {
     model(|| {

@@ -1,4 +1,4 @@
-//! The maintenance thread: no job is lost, none is run twice at once, and none outlives its end.
+//! The maintenance thread: no job is lost, none runs twice at once, and none outlives its removal.
 
 use std::{
     sync::Arc as StdArc,
@@ -13,14 +13,14 @@ use crate::maintenance::{Alarm, Next, Registration};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 const SOON: Duration = Duration::from_millis(100);
-/// Behind the end of the models' time.
+/// After the end of the models' time.
 const NEVER: Duration = Duration::from_secs(100);
 
-/// A task that waits to be woken.
+/// A task that waits for a wake.
 struct Task(Notify);
 
 impl Task {
-    /// As a future does that is woken: without cause at times, as loom has it.
+    /// Waits as a future does. loom wakes it without cause at times.
     fn wait_for(&self, alarm: &Alarm) {
         while !alarm.is_due() {
             self.0.wait();
@@ -39,8 +39,8 @@ fn task() -> (StdArc<Task>, Waker) {
     (StdArc::clone(&task), Waker::from(task))
 }
 
-/// If the thread ended without saying so, or was told of the job by nothing, the task would wait
-/// for ever: a deadlock.
+/// If the thread ended unnoticed, or did not learn of the job, the task would wait for ever, which is a
+/// deadlock.
 #[test]
 fn a_job_that_is_registered_as_the_thread_ends_is_run() {
     model(|| {
@@ -53,7 +53,7 @@ fn a_job_that_is_registered_as_the_thread_ends_is_run() {
     });
 }
 
-/// And one that is due before that for which the thread sleeps.
+/// A job that is due before the one that the thread sleeps for.
 #[test]
 fn a_job_that_is_due_first_is_run_first() {
     model(|| {
@@ -66,17 +66,17 @@ fn a_job_that_is_due_first_is_run_first() {
     });
 }
 
-/// loom reports a job that is never dropped as a leak. If it was removed while it ran, it cleans up
-/// in two more runs, and then no more.
+/// loom reports a job that is never dropped as a leak. A job that is removed while it runs cleans up in
+/// two more runs, and then runs no more.
 #[test]
-fn a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped() {
+fn a_job_that_is_removed_at_any_point_cleans_up_and_is_dropped() {
     model(|| {
         let runs = Arc::new(AtomicUsize::new(0));
         let job = {
             let runs = Arc::clone(&runs);
             let mut cleanings = 0;
             move |was_removed| {
-                // No other run of it is under way.
+                // The job does not run elsewhere.
                 assert_eq!(runs.fetch_add(1, Ordering::Relaxed) % 2, 0);
                 runs.fetch_add(1, Ordering::Relaxed);
                 match (was_removed, runs.load(Ordering::Relaxed)) {
@@ -97,7 +97,7 @@ fn a_job_that_is_removed_wherever_it_is_cleans_up_and_is_dropped() {
     });
 }
 
-/// A task that is polled with another waker while its time comes: it sees that, or is woken.
+/// A task is polled with another waker as its time comes. It sees that, or is woken.
 #[test]
 fn a_waker_that_is_replaced_as_its_time_comes_is_woken_or_sees_it() {
     model(|| {

@@ -1,4 +1,4 @@
-//! Keys that are copied at once: the table is asked for them but once.
+//! Keys that are copied at once: one visit of the table suffices.
 
 use super::super::{UNIT, model, quota};
 use crate::sync::Arc;
@@ -32,7 +32,7 @@ fn a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile() {
         limiter.sweep();
         let drain = || (0..).find(|_| !limiter.allow(&KEY)).unwrap_or(0);
         let own = drain();
-        // Two are earned meanwhile, whoever gets them.
+        // Two units are earned meanwhile, for either thread.
         assert_eq!(stalled.join().unwrap() + own + drain(), 2);
     });
 }

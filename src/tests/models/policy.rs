@@ -4,16 +4,17 @@ use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::Quota;
 use crate::sync::Arc;
 
-/// The first quota has room for both askers, the second for one: what the refused one leaves
-/// untouched shows in the first.
+/// The first quota has units for both threads, the second for one. What the denied one leaves unspent
+/// shows in the first.
 #[test]
-fn a_refusal_by_one_quota_spends_from_neither() {
+fn a_denial_by_one_quota_spends_from_neither() {
     model(|| {
         let (limiter, _) = limiter([Quota::per_hour(5), quota(3)]);
         let (one, other) = (ask(&limiter, 2), ask(&limiter, 3));
         let spent = one.join().unwrap() + other.join().unwrap();
         assert!(spent == 2 || spent == 3);
-        let [hour, second] = *limiter.peek(KEY).quotas();
+        let decision = limiter.peek(KEY);
+        let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
         assert_eq!(hour.remaining(), 5 - spent);
         assert_eq!(second.remaining(), 3 - spent);
     });
@@ -27,14 +28,15 @@ fn neither_quota_is_exceeded_while_the_faster_refills() {
         clock.advance(UNIT);
         let own = drain(&limiter);
         let spent = one.join().unwrap() + other.join().unwrap() + own + drain(&limiter);
-        // The unit of the refill is lost if nobody took the one before it in time.
+        // The unit of the refill is lost if no thread spent the one before it in time.
         assert!(spent == 1 || spent == 2);
-        let [hour, second] = *limiter.peek(KEY).quotas();
+        let decision = limiter.peek(KEY);
+        let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
         assert_eq!((hour.remaining(), second.remaining()), (2 - spent, 0));
     });
 }
 
-/// Threads that peek lock the shard as a check does: each sees both quotas before it or after it.
+/// A peek locks the shard as a check does: it sees both quotas before the check or after it.
 #[test]
 fn peeks_beside_a_check_see_all_of_it_or_nothing() {
     model(|| {
@@ -43,7 +45,8 @@ fn peeks_beside_a_check_see_all_of_it_or_nothing() {
         let peek = || {
             let limiter = Arc::clone(&limiter);
             loom::thread::spawn(move || {
-                let [hour, second] = *limiter.peek(KEY).quotas();
+                let decision = limiter.peek(KEY);
+                let (hour, second) = (decision.quotas()[0], decision.quotas()[1]);
                 let seen = (hour.remaining(), second.remaining());
                 assert!(seen == (4, 2) || seen == (2, 0), "{seen:?}");
             })

@@ -1,4 +1,4 @@
-//! Laws 1 and 2 under a race: no unit is handed out twice, and none is withheld.
+//! Laws 1 and 2 under a race: no unit is spent twice, and none is withheld.
 
 use super::super::{UNIT, ask, drain, limiter, model, quota};
 
@@ -21,15 +21,15 @@ fn three_threads_race_for_the_last_unit_across_a_refill() {
         clock.advance(UNIT);
         let own = drain(&limiter);
         let raced = one.join().unwrap() + other.join().unwrap();
-        // Whoever looked too early leaves the unit to somebody.
+        // A thread that looked too early leaves the unit to another.
         assert_eq!(raced + own + drain(&limiter), 1);
     });
 }
 
-/// The stalled caller and the refusal: did a thread read the clock before the refill and decide
-/// after somebody spent from it, it would miss the unit that is there at every instant of its call.
+/// The stalled caller and the denial. A thread that read the clock before the refill, and decided after
+/// another spent from it, would miss the unit that is there at every instant of its call.
 #[test]
-fn nobody_is_refused_while_a_unit_is_there() {
+fn no_thread_is_denied_while_a_unit_is_there() {
     model(|| {
         let (limiter, clock) = limiter(quota(2));
         assert!(limiter.allow(super::super::KEY));

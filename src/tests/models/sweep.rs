@@ -3,8 +3,8 @@
 use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::Arc;
 
-/// The stalled caller and the sweep: had the asker read the clock before it moves, found its key
-/// swept, and stored it anew as of then, the two units would be earned a second time.
+/// The stalled caller and the sweep. If the thread had read the clock before it moves, found its key
+/// swept and inserted it as of then, the two units would be earned a second time.
 #[test]
 fn a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile() {
     model(|| {
@@ -14,13 +14,13 @@ fn a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile() {
         clock.advance(2 * UNIT);
         limiter.sweep();
         let own = drain(&limiter);
-        // Two are earned meanwhile, whoever gets them.
+        // Two units are earned meanwhile, for either thread.
         assert_eq!(stalled.join().unwrap() + own + drain(&limiter), 2);
     });
 }
 
-/// The machine's clock may go back unnoticed, by less than the lag, from one core to the next: the
-/// key is stored no earlier than as of when it was full.
+/// The system clock may step back unnoticed, by less than the tolerance, from one core to the next. The
+/// key is inserted no earlier than as of when its bucket was full.
 #[test]
 fn a_step_back_after_a_sweep_credits_no_time_twice() {
     model(|| {
@@ -35,8 +35,8 @@ fn a_step_back_after_a_sweep_credits_no_time_twice() {
     });
 }
 
-/// The same with another thread sweeping, so that the key may be spent from between the sweeper's
-/// reading of the clock and its turn at the shard.
+/// The same while another thread sweeps. The key may be spent from after the sweep read the clock and
+/// before it locks the shard.
 #[test]
 fn a_sweep_that_is_late_forgets_no_debt() {
     model(|| {

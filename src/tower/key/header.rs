@@ -96,4 +96,8 @@ impl RequestKey for HeaderKey {
         }
         Ok(Cow::Borrowed(value))
     }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.name.as_str())
+    }
 }

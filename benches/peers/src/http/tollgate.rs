@@ -1,4 +1,4 @@
-//! tollgate, with the fields that it writes unless told otherwise.
+//! tollgate, with the headers that it writes by default.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -9,11 +9,12 @@ use tollgate::tower::key::{ClientAddress, HeaderKey};
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tower::Layer;
 
-use super::{API_KEY, Limited, Quota, Rival, service};
+use super::{API_KEY, Contender, Limited, service};
+use crate::Quota;
 
 pub struct Tollgate;
 
-impl Rival for Tollgate {
+impl Contender for Tollgate {
     const NAME: &'static str = "tollgate";
 
     fn by_header(quota: Quota) -> impl Limited {

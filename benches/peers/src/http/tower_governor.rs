@@ -1,4 +1,4 @@
-//! tower_governor, with `use_headers`. Without, it tells clients nothing but when to retry.
+//! tower_governor with `use_headers`. Without it, it writes only when to retry.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use tower::Layer;
 use tower_governor::key_extractor::{KeyExtractor, SmartIpKeyExtractor};
 use tower_governor::{GovernorError, GovernorLayer, governor::GovernorConfigBuilder};
 
-use super::{API_KEY, Limited, Quota, Rival, service};
+use super::{API_KEY, Contender, Limited, service};
+use crate::Quota;
 
 pub struct TowerGovernor;
 
-impl Rival for TowerGovernor {
+impl Contender for TowerGovernor {
     const NAME: &'static str = "tower_governor";
 
     fn by_header(quota: Quota) -> impl Limited {
@@ -23,7 +24,7 @@ impl Rival for TowerGovernor {
     }
 }
 
-/// What its users write, as it comes with no key of a header.
+/// A key in a header. tower_governor has none, so its users write this.
 #[derive(Clone)]
 struct ApiKey;
 

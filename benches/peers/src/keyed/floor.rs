@@ -1,24 +1,24 @@
-//! No limiter: the clock, hasher and map that tollgate is made of, and nothing decided. Each check
-//! reads the clock and stores the time with the key, whatever the quota: what remains of a check is
-//! the deciding.
+//! No limiter: the clock, hasher and map that tollgate is made of, without a decision. Each check
+//! reads the clock and stores the time with the key, whatever the quota. What tollgate takes beyond
+//! this is the decision.
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
-use super::{FLOOR, Forgets, Key, Quota, Rival};
+use super::{Contender, Key, Quota, Sweep};
 
 pub struct Floor<K, const N: usize = 1> {
     clock: quanta::Clock,
     start: u64,
-    /// When a key was last asked for, in ns from the start.
+    /// The time of each key's last check, in ns from the start.
     times: DashMap<K, [u64; N], RandomState>,
 }
 
-/// As many as tollgate has.
+/// The default of tollgate.
 const SHARDS: usize = 256;
 
-impl<K: Key, const N: usize> Rival<K, N> for Floor<K, N> {
-    const NAME: &'static str = FLOOR;
+impl<K: Key, const N: usize> Contender<K, N> for Floor<K, N> {
+    const NAME: &'static str = "floor";
 
     const DECIDES: bool = false;
 
@@ -46,7 +46,7 @@ impl<K: Key, const N: usize> Rival<K, N> for Floor<K, N> {
         Some(self.times.len())
     }
 
-    /// Each key has a place of its own, where each check stores a later time.
+    /// Each key has an entry of its own, in which each check stores a later time.
     fn prove() {
         const KEYS: u64 = 1_000;
         let floor = Floor::<K, N>::new([Quota { nanos: 1, burst: 1 }; N]);
@@ -64,9 +64,9 @@ impl<K: Key, const N: usize> Rival<K, N> for Floor<K, N> {
     }
 }
 
-impl<K: Key> Forgets<K> for Floor<K> {
-    /// Looks at each key, and forgets none.
-    fn forget(&self) {
+impl<K: Key> Sweep<K> for Floor<K> {
+    /// Looks at each key and drops none.
+    fn sweep(&self) {
         self.times.retain(|_, &mut [time]| time < u64::MAX);
     }
 }

@@ -1,9 +1,9 @@
-//! governor with its own store and clock, and with either hasher. A key's state is changed without
-//! its shard of the table being locked exclusively.
+//! governor with its own store and clock, and with either hasher. It changes a key's state without
+//! an exclusive lock of the shard.
 //!
-//! A limiter has one quota. To two, keys are held by two limiters asked one after the other, as its
-//! users do: which is not one decision, as what the first has spent is gone if the second refuses.
-//! If the first refuses, the second is not asked.
+//! A limiter has one quota. For two quotas there are two limiters, checked one after the other, as
+//! its users do. This is not one decision: what the first has spent is lost if the second denies. If
+//! the first denies, the second is not checked.
 
 use std::{hash::BuildHasher, num::NonZeroU32, time::Duration};
 
@@ -11,28 +11,28 @@ use governor::RateLimiter;
 use governor::clock::DefaultClock;
 use governor::state::keyed::DashMapStateStore;
 
-use super::{Forgets, GOVERNOR, GOVERNOR_FOLDHASH, Key, Quota, Rival};
+use super::{Contender, Key, Quota, Sweep};
 
-pub struct Governor<K: Key, const N: usize, S: Hashes>([Limiter<K, S>; N]);
+pub struct Governor<K: Key, const N: usize, S: Hasher>([Limiter<K, S>; N]);
 
 type Limiter<K, S> = RateLimiter<K, DashMapStateStore<K, S>, DefaultClock>;
 
-/// Hashers that governor is timed with.
-pub trait Hashes: BuildHasher + Default + Clone + Send + Sync + 'static {
+/// A hasher that governor is timed with.
+pub trait Hasher: BuildHasher + Default + Clone + Send + Sync + 'static {
     const NAME: &'static str;
 }
 
 /// Its default.
-impl Hashes for std::hash::RandomState {
-    const NAME: &'static str = GOVERNOR;
+impl Hasher for std::hash::RandomState {
+    const NAME: &'static str = "governor";
 }
 
-/// The one that tollgate's default is made of.
-impl Hashes for foldhash::fast::RandomState {
-    const NAME: &'static str = GOVERNOR_FOLDHASH;
+/// The hasher that tollgate had when the times were recorded.
+impl Hasher for foldhash::fast::RandomState {
+    const NAME: &'static str = "governor + foldhash";
 }
 
-impl<K: Key, const N: usize, S: Hashes> Rival<K, N> for Governor<K, N, S> {
+impl<K: Key, const N: usize, S: Hasher> Contender<K, N> for Governor<K, N, S> {
     const NAME: &'static str = S::NAME;
 
     fn new(quotas: [Quota; N]) -> Self {
@@ -45,14 +45,14 @@ impl<K: Key, const N: usize, S: Hashes> Rival<K, N> for Governor<K, N, S> {
         self.0.iter().all(|limiter| limiter.check_key(key).is_ok())
     }
 
-    /// Of the first limiter: the others store a key if that one admits it.
+    /// Those of the first limiter. The others store a key if the first admits it.
     fn stored(&self) -> Option<usize> {
         Some(self.0[0].len())
     }
 }
 
-impl<K: Key, S: Hashes> Forgets<K> for Governor<K, 1, S> {
-    fn forget(&self) {
+impl<K: Key, S: Hasher> Sweep<K> for Governor<K, 1, S> {
+    fn sweep(&self) {
         self.0[0].retain_recent();
     }
 }

@@ -1,22 +1,22 @@
-//! What one would write without a crate: a map in a mutex, with each key's theoretical arrival time
+//! A limiter without a crate: a map in a mutex that holds each key's theoretical arrival time (TAT)
 //! by the generic cell rate algorithm.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use super::{Forgets, Key, Quota, Rival};
+use super::{Contender, Key, Quota, Sweep};
 
 pub struct MutexMap<K, const N: usize = 1> {
     quotas: [Quota; N],
     start: Instant,
-    /// When each bucket will be full, in ns from the start.
+    /// The time at which each bucket is full, in ns from the start.
     full: Mutex<Full<K, N>>,
 }
 
 type Full<K, const N: usize> = HashMap<K, [u64; N], foldhash::fast::RandomState>;
 
-impl<K: Key, const N: usize> Rival<K, N> for MutexMap<K, N> {
+impl<K: Key, const N: usize> Contender<K, N> for MutexMap<K, N> {
     const NAME: &'static str = "Mutex<HashMap>";
 
     fn new(quotas: [Quota; N]) -> Self {
@@ -72,8 +72,8 @@ impl<K, const N: usize> MutexMap<K, N> {
     }
 }
 
-impl<K: Key> Forgets<K> for MutexMap<K> {
-    fn forget(&self) {
+impl<K: Key> Sweep<K> for MutexMap<K> {
+    fn sweep(&self) {
         let now = self.now();
         self.map().retain(|_, &mut [full]| full > now);
     }

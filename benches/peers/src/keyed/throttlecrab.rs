@@ -1,18 +1,19 @@
-//! throttlecrab, which is asked by `&mut self`: in a mutex, so that threads can share it. It does
-//! not tell how many keys it stores.
+//! throttlecrab. Its check takes `&mut self`, so it stands in a mutex, for threads to share it. It
+//! does not tell how many keys it stores.
 //!
-//! Its stores forget during checks. This is the one that does so after an interval and no sooner,
-//! which is a day here: none is timed. The others would also after so many checks, or by chance.
+//! Its stores sweep during checks. This one sweeps after an interval and never sooner. The interval
+//! is a day here, so that no sweep is timed. The other stores also sweep after a number of checks, or
+//! by chance.
 //!
-//! A burst of 1 does not limit in 0.4.40: what is stored then expires at once. So where the others
-//! have a burst of 1 it has one of 2, all spent before it is timed.
+//! A burst of 1 does not limit in 0.4.40: the stored entry expires at once. Where the others have a
+//! burst of 1, it has a burst of 2, which is spent before it is timed.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use throttlecrab::{PeriodicStore, RateLimiter};
 
-use super::{Quota, Rival};
+use super::{Contender, Quota};
 
 pub struct Throttlecrab {
     limiter: Mutex<RateLimiter<PeriodicStore>>,
@@ -21,7 +22,7 @@ pub struct Throttlecrab {
     seconds: i64,
 }
 
-impl Rival<String> for Throttlecrab {
+impl Contender<String> for Throttlecrab {
     const NAME: &'static str = "throttlecrab";
 
     const LEAST_BURST: u32 = 2;
@@ -33,7 +34,7 @@ impl Rival<String> for Throttlecrab {
         Throttlecrab {
             limiter: Mutex::new(RateLimiter::new(store.build())),
             burst: i64::from(quota.burst),
-            // Of the quotas here, a unit takes a whole part of a second or a number of them.
+            // In the quotas here, a unit takes a whole part of a second or a number of seconds.
             count: whole((SECOND / quota.nanos).max(1)),
             seconds: whole((quota.nanos / SECOND).max(1)),
         }

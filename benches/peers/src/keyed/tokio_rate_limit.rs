@@ -1,16 +1,16 @@
-//! tokio-rate-limit, whose `check` is no async function. It does not tell how many keys it stores.
+//! tokio-rate-limit. Its `check` is not async. It does not tell how many keys it stores.
 //!
-//! Its rates are whole units a second. A slower one becomes 0, by way of `TokenBucket`, as the
-//! builder wants at least one a second: such a bucket is never refilled. So it decides here as the
-//! others do, for whom an hour is longer than the program runs, and does less for it.
+//! Its rates are whole units a second, and its builder takes at least one. `TokenBucket` takes a
+//! slower rate as 0: such a bucket never refills. It decides here as the others do, because their
+//! hour is longer than the program runs, and it does less work for it.
 
 use tokio_rate_limit::{RateLimiter, algorithm::TokenBucket};
 
-use super::{Quota, Rival};
+use super::{Contender, Quota};
 
 pub struct TokioRateLimit(RateLimiter<TokenBucket>);
 
-impl Rival<String> for TokioRateLimit {
+impl Contender<String> for TokioRateLimit {
     const NAME: &'static str = "tokio-rate-limit";
 
     fn new([quota]: [Quota; 1]) -> TokioRateLimit {

@@ -1,39 +1,147 @@
-//! tollgate, swept by hand: with a quota that fills in a second it would forget each second what
-//! is to be timed.
+//! tollgate, with its defaults or with another option of its builder.
+//!
+//! It is swept by hand, unless the sweep is the option. The quota of the allowed cells fills within
+//! a second, and the automatic sweep would drop the whole table as often.
 
-use std::time::Duration;
+use std::{hash::BuildHasher, marker::PhantomData, time::Duration};
 
-use tollgate::{Quota as Own, RateLimiter};
+use foldhash::{fast, quality};
+use tollgate::{Builder, Clock, Quota as Own, RateLimiter};
 
-use super::{Forgets, Key, Quota, Rival, TOLLGATE};
+use super::{Contender, Key, Quota, Sweep, TOLLGATE};
 
-pub struct Tollgate<K, const N: usize = 1>(RateLimiter<K, N>);
+pub struct Tollgate<K, const N: usize = 1, O: Options = Default> {
+    limiter: RateLimiter<K, N, O::Hasher>,
+    options: PhantomData<O>,
+}
 
-impl<K: Key, const N: usize> Rival<K, N> for Tollgate<K, N> {
-    const NAME: &'static str = TOLLGATE;
+/// Options of a limiter.
+pub trait Options: Send + Sync + 'static {
+    const NAME: &'static str;
+
+    type Hasher: BuildHasher + Clone + Send + Sync + 'static;
+
+    /// Whether the limiter drops keys by itself.
+    const SWEEPS: bool = false;
+
+    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher>;
+}
+
+impl<K: Key, const N: usize, O: Options> Contender<K, N> for Tollgate<K, N, O> {
+    const NAME: &'static str = O::NAME;
 
     fn new(quotas: [Quota; N]) -> Self {
-        let builder = RateLimiter::builder(quotas.map(own));
-        Tollgate(builder.manual_sweep().build())
+        Tollgate {
+            limiter: O::build(RateLimiter::builder(quotas.map(own))),
+            options: PhantomData,
+        }
     }
 
     #[inline]
     fn check(&self, key: &K) -> bool {
-        self.0.check::<K::Asked>(key.borrow()).is_allowed()
+        self.limiter.check::<K::Query>(key.borrow()).is_allowed()
     }
 
     fn stored(&self) -> Option<usize> {
-        Some(self.0.len())
+        (!O::SWEEPS).then(|| self.limiter.len())
     }
 }
 
-impl<K: Key> Forgets<K> for Tollgate<K> {
-    fn forget(&self) {
-        self.0.sweep();
+impl<K: Key> Sweep<K> for Tollgate<K> {
+    fn sweep(&self) {
+        self.limiter.sweep();
     }
 }
 
 fn own(quota: Quota) -> Own {
     let period = Duration::from_nanos(quota.nanos);
     Own::new(1, period, u64::from(quota.burst)).expect("a quota")
+}
+
+/// The defaults.
+pub struct Default;
+
+impl Options for Default {
+    const NAME: &'static str = TOLLGATE;
+
+    type Hasher = tollgate::RandomState;
+
+    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
+        builder.manual_sweep().build()
+    }
+}
+
+/// Another count of shards.
+pub struct Shards<const COUNT: usize>;
+
+macro_rules! shards {
+    ($($count:literal)*) => {$(
+        impl Options for Shards<$count> {
+            const NAME: &'static str = concat!($count, " shards");
+
+            type Hasher = tollgate::RandomState;
+
+            fn build<K: Key, const N: usize>(
+                builder: Builder<K, N>,
+            ) -> RateLimiter<K, N, Self::Hasher> {
+                builder.shards($count).manual_sweep().build()
+            }
+        }
+    )*};
+}
+
+shards!(8 32 64 128 512 1024 4096);
+
+macro_rules! hashers {
+    ($($options:ident, $name:literal, $hasher:ty;)*) => {$(
+        #[doc = concat!("Hashes with ", $name, ".")]
+        pub struct $options;
+
+        impl Options for $options {
+            const NAME: &'static str = $name;
+
+            type Hasher = $hasher;
+
+            fn build<K: Key, const N: usize>(
+                builder: Builder<K, N>,
+            ) -> RateLimiter<K, N, Self::Hasher> {
+                builder.manual_sweep().hasher(<$hasher>::default()).build()
+            }
+        }
+    )*};
+}
+
+hashers! {
+    OwnSeed, "foldhash::quality", quality::RandomState;
+    Fast, "foldhash::fast", fast::RandomState;
+    Sip, "SipHash (std)", std::hash::RandomState;
+}
+
+/// A clock that a thread refreshes each ms.
+pub struct CoarseClock;
+
+impl Options for CoarseClock {
+    const NAME: &'static str = "coarse clock";
+
+    type Hasher = tollgate::RandomState;
+
+    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
+        let clock = Clock::coarse(Duration::from_millis(1)).expect("a thread");
+        builder.clock(clock).manual_sweep().build()
+    }
+}
+
+/// A sweep each ms.
+pub struct Swept;
+
+impl Options for Swept {
+    const NAME: &'static str = "swept each ms";
+
+    type Hasher = tollgate::RandomState;
+
+    const SWEEPS: bool = true;
+
+    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
+        builder.sweep_every(Duration::from_millis(1)).build()
+    }
 }
