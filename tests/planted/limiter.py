@@ -1,0 +1,185 @@
+BUGS = [
+    dict(
+        name="law 9: every check lets a step pass",
+        file="src/limiter/check.rs",
+        old="        self.policy.buckets().spend(state, self.timer.now(), n)",
+        new="""
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static STEPS: AtomicU64 = AtomicU64::new(0);
+        let steps = STEPS.fetch_add(1_000_000, Ordering::Relaxed);
+        self.policy.buckets().spend(state, self.timer.now() + steps, n)""",
+        tests=["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
+    ),
+    dict(
+        name="race: a check decides on a copy and stores it later",
+        file="src/limiter/check.rs",
+        old="""
+            let found = self.table.update(hash, key, spend);
+""",
+        new="""
+            let copy = self.table.read(key, |state| *state);
+            let found = copy.map(|mut state| {
+                let evaluation = self.spend(&mut state, n);
+                self.table.update(hash, key, |stored| *stored = state);
+                evaluation
+            });
+""",
+        tests=["three_threads_race_for_the_last_unit_across_a_refill"],
+    ),
+    dict(
+        name="race: a check reads the clock before it takes the lock",
+        file="src/limiter/check.rs",
+        old="""
+            let found = self.table.update(hash, key, spend);
+            found.unwrap_or_else(|| self.check_unknown(hash, key, n))
+""",
+        new="""
+            let now = self.timer.now();
+            let spend = |state: &mut KeyState<N>| self.policy.buckets().spend(state, now, n);
+            let found = self.table.update(hash, key, spend);
+            found.unwrap_or_else(|| self.table.upsert(hash, key.to_owned(), || true, spend))
+""",
+        tests=[
+            "no_thread_is_denied_while_a_unit_is_there",
+            "a_stalled_caller_mints_nothing_from_a_key_swept_meanwhile",
+            "a_stalled_caller_earns_nothing_from_before_the_forgetting",
+            "a_stalled_forgetting_hands_out_one_fresh_burst_and_no_more",
+        ],
+    ),
+    dict(
+        name="race: a check of a number reads the clock before it takes the lock",
+        file="src/limiter/check.rs",
+        old="""
+            self.table.upsert(hash, key, should_insert, spend)
+        }""",
+        new="""
+            let now = self.timer.now();
+            let spend = |state: &mut KeyState<N>| self.policy.buckets().spend(state, now, n);
+            self.table.upsert(hash, key, should_insert, spend)
+        }""",
+        tests=["a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile"],
+    ),
+    dict(
+        name="race: a peek reads the clock before it takes the lock",
+        file="src/limiter/check.rs",
+        old="        let look = |state: &KeyState<N>| core.peek(state, n);",
+        new="""
+        let now = core.timer.now();
+        let look = |state: &KeyState<N>| core.policy.buckets().peek(state, now, n);""",
+        tests=["peek_sees_no_denial_while_a_unit_is_there"],
+    ),
+    dict(
+        name="sweep: a sweep decides under one lock and forgets under the next",
+        file="src/limiter/sweep.rs",
+        old="""
+        self.remove_some(sweep, |state| !is_full(state))
+""",
+        new="""
+        let all_full = std::cell::Cell::new(true);
+        let look = |state: &KeyState<N>| {
+            all_full.set(all_full.get() && is_full(state));
+            true
+        };
+        let mut ahead = crate::store::Cursor::default();
+        while self.table.remove_some(&mut ahead, look).is_some() {}
+        self.remove_some(sweep, |_| !all_full.get())
+""",
+        tests=["a_sweep_that_is_late_forgets_no_debt"],
+    ),
+    dict(
+        name="forget: it looks and removes under two locks",
+        file="src/limiter.rs",
+        old="        core.table.remove(key, || core.denied.invalidate())",
+        new="""
+        let stored = core.table.read(key, |_| ()).is_some();
+        core.table.remove(key, || core.denied.invalidate());
+        stored""",
+        tests=["forgetting_twice_at_once_forgets_one_key"],
+    ),
+    dict(
+        name="cache: forget invalidates no entry",
+        file="src/limiter.rs",
+        old="        core.table.remove(key, || core.denied.invalidate())",
+        new="        core.table.remove(key, || ())",
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
+    ),
+    dict(
+        name="cache: forget invalidates before it takes the lock",
+        file="src/limiter.rs",
+        old="        core.table.remove(key, || core.denied.invalidate())",
+        new="""
+        core.denied.invalidate();
+        core.table.remove(key, || ())""",
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
+    ),
+    dict(
+        name="cache: forget invalidates after it releases the lock",
+        file="src/limiter.rs",
+        old="        core.table.remove(key, || core.denied.invalidate())",
+        new="""
+        let was = core.table.remove(key, || ());
+        core.denied.invalidate();
+        was""",
+        tests=["a_thread_that_is_told_that_a_key_was_found_forgotten_is_not_denied_from_the_cache"],
+    ),
+    dict(
+        name="cache: the epoch is read after the table",
+        file="src/limiter/check.rs",
+        old="""
+            self.denied.insert(hash, key, evaluation.state, epoch);
+""",
+        new="""
+            let _ = epoch;
+            let epoch = self.denied.epoch();
+            self.denied.insert(hash, key, evaluation.state, epoch);
+""",
+        tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
+    ),
+    dict(
+        name="sweep: the clock may step back to before the keys were full",
+        file="src/limiter.rs",
+        old="Sweep::at(self.core.timer.publish_now())",
+        new="Sweep::at(self.core.timer.now())",
+        tests=["a_step_back_after_a_sweep_credits_no_time_twice"],
+    ),
+    dict(
+        name="cache: a hit denies although a unit is there again",
+        file="src/limiter/check.rs",
+        old="is_exhausted.then_some(evaluation)",
+        new="(is_exhausted || true).then_some(evaluation)",
+        tests=["a_cached_denial_has_the_numbers_of_the_table"],
+    ),
+    dict(
+        name="drop: the thread drops the keys of a limiter all at once",
+        file="src/limiter/sweep.rs",
+        old="""
+            return match core.drop_some(sweep) {
+""",
+        new="""
+            while core.drop_some(sweep) {}
+            return match core.drop_some(sweep) {
+""",
+        tests=["the_keys_of_a_dropped_limiter_hold_up_no_other"],
+    ),
+    dict(
+        name="drop: the thread drops the keys of a limiter without a catch",
+        file="src/limiter/sweep.rs",
+        old="""
+            if !is_dropping {
+""",
+        new="""
+            if true {
+                return Next::Done;
+            }
+            if !is_dropping {
+""",
+        tests=["keys_that_panic_may_be_dropped_by_the_thread"],
+    ),
+    dict(
+        name="case 29: a sweep skips each limiter that is empty",
+        file="src/limiter/sweep.rs",
+        old="                if found_empty == Some(inserted) {",
+        new="                if core.table.len() == 0 {",
+        tests=["a_limiter_that_became_empty_is_swept_once"],
+    ),
+]
