@@ -95,7 +95,7 @@ self.try_spend(state, earned, 1).is_none()
         file="src/arith/bucket.rs",
         old="        burst: u64::MAX,",
         new="        burst: 1,",
-        tests=["one_quota_with_room_for_four_decides_as_without"],
+        tests=["law_7_one_quota_with_room_for_four_decides_as_without"],
     ),
     dict(
         name="policy: a quota that the policy lacks is shown",
