@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the library's own dependency tree may hold, on every platform and with any feature.
 
-Every crate is named here with its reason. One that is new is an error, until somebody has looked
+Every crate is named here with its reason. One that is new is an error, until it is reviewed
 whether it opens sockets or starts a runtime; as a second look, the sources of each are searched for
 the standard library's sockets. No crate comes in two versions, and every licence is permissive
 (cargo-deny would say the last two as well, after minutes of building it).

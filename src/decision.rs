@@ -3,12 +3,13 @@
 mod part;
 mod view;
 
-use std::{fmt, time::Duration};
+use std::{fmt, num::NonZeroU64, time::Duration};
 
 pub use part::QuotaDecision;
 pub use view::DecisionRef;
 
 use crate::arith::bucket::BucketView;
+use crate::quota::Quota;
 
 /// The result of a check: whether it is allowed, and the numbers that callers need.
 ///
@@ -19,9 +20,8 @@ use crate::arith::bucket::BucketView;
 /// [`quotas`](Decision::quotas) has the numbers of each quota. [`as_ref`](Decision::as_ref) is the
 /// same decision without the parameter `N`.
 ///
-/// Two decisions are equal if they have the same outcome and the same binding quota, and for each
-/// quota the same limit, `remaining`, `retry_after` and `reset_after`. The key, the time and the
-/// [source](Decision::source) do not count.
+/// Two decisions are equal if they have the same outcome, the same binding quota and
+/// [equal](QuotaDecision) quotas. The key, the time and the [source](Decision::source) do not count.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,9 +53,11 @@ pub struct Decision<const N: usize = 1> {
 pub enum DecisionSource {
     /// In the table of keys.
     Table,
-    /// In the calling thread's cache of denied keys. Such a decision is a denial, and the same as
-    /// the table's.
+    /// In the calling thread's cache of denied keys. Such a decision is a denial, and equal to the
+    /// table's. The [caveats](crate::Clock#caveats) of the clock apply.
     DeniedCache,
+    /// In a store outside of this process.
+    Store,
 }
 
 impl<const N: usize> Decision<N> {
@@ -78,6 +80,42 @@ impl<const N: usize> Decision<N> {
         }
     }
 
+    /// Makes a decision on `n` units, for a limiter whose state is in a store outside of this process.
+    ///
+    /// `debts` has the quotas of the policy, in order. Beside each is how many units its bucket is below
+    /// full after the decision, as a fraction: a numerator and a denominator. `None` if there are no
+    /// quotas, or more than `N`.
+    ///
+    /// ```
+    /// use std::{num::NonZeroU64, time::Duration};
+    /// use tollgate::{Decision, Quota};
+    ///
+    /// // The store counts in thousandths of a unit. 9.25 of 10 units are spent.
+    /// let parts = NonZeroU64::new(1_000).unwrap();
+    /// let debts = [(Quota::per_minute(60).burst(10), 9_250, parts)];
+    /// let denied: Decision = Decision::from_debts(1, false, &debts).unwrap();
+    /// assert_eq!(denied.remaining(), 0);
+    /// assert_eq!(denied.retry_after(), Some(Duration::from_millis(250)));
+    /// assert_eq!(denied.reset_after(), Duration::from_millis(9_250));
+    /// ```
+    #[must_use = "a decision that is not read limits nothing"]
+    pub fn from_debts(
+        n: u64,
+        is_allowed: bool,
+        debts: &[(Quota, u64, NonZeroU64)],
+    ) -> Option<Decision<N>> {
+        let count = u32::try_from(debts.len()).ok()?;
+        let view = |&(quota, numerator, denominator): &(Quota, u64, NonZeroU64)| {
+            quota.bucket().view_of_debt(numerator, denominator)
+        };
+        let mut views = [view(debts.first()?); N];
+        for (view_of, debt) in views.get_mut(..debts.len())?.iter_mut().zip(debts) {
+            *view_of = view(debt);
+        }
+        let source = DecisionSource::Store;
+        Some(Decision::new(views, count, n, is_allowed, source))
+    }
+
     /// Returns the decision without the number of quotas in its type.
     #[inline]
     pub fn as_ref(&self) -> DecisionRef<'_> {
@@ -88,7 +126,7 @@ impl<const N: usize> Decision<N> {
         }
     }
 
-    /// Whether the bucket held the units, which are then spent.
+    /// Whether the bucket held the units. A check has spent them then.
     #[must_use]
     #[inline]
     pub fn is_allowed(&self) -> bool {
@@ -167,7 +205,7 @@ impl<const N: usize> Decision<N> {
     #[inline]
     pub fn quotas(&self) -> &[QuotaDecision] {
         let count = if N == 1 { 1 } else { self.count as usize };
-        self.parts.get(..count).unwrap_or(&self.parts)
+        self.parts.get(..count).unwrap_or_default()
     }
 
     /// Returns where the decision was made.
@@ -179,7 +217,7 @@ impl<const N: usize> Decision<N> {
     /// Returns the names and the values of the response header fields for this decision, for
     /// servers that do not use the layer of the feature `tower`.
     ///
-    /// They are those that the layer writes: `x-ratelimit-limit`, `x-ratelimit-remaining` and
+    /// They are those that the layer writes by default: `x-ratelimit-limit`, `x-ratelimit-remaining` and
     /// `x-ratelimit-reset` (in seconds, rounded up), and on a denial that a wait ends, `retry-after`.
     ///
     /// ```
@@ -230,7 +268,6 @@ mod tests {
     use super::*;
     use crate::arith::evaluate::Buckets;
     use crate::arith::state::KeyState;
-    use crate::quota::Quota;
 
     /// The system clock may step back by less than the timer's tolerance. The debt is then above
     /// the burst.

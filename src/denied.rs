@@ -1,13 +1,13 @@
-//! Per-thread cache of denied keys. It lets a thread deny a key again without the table, so that no
-//! thread waits for another's cache lines in a flood of one key, which is what limiters are for.
+//! Per-thread cache of denied keys. It lets a thread deny a key again without the table. In a flood of
+//! one key, which is what limiters are for, no thread then waits for another's cache lines.
 //!
 //! # Why it is exact
 //!
 //! **An exhausted bucket does not change.** While some bucket of a key holds less than a unit, no
-//! check changes the key's state: a check for 0 units changes nothing, any other is denied, and a
-//! sweep keeps the key, as it is not full. So a state seen once still stands at any later `now` at
-//! which the policy finds it exhausted. What the policy computes from it then is what it would
-//! compute from the table. No time has to be kept beside the state.
+//! check changes the key's state. A check for 0 units changes nothing, and any other is denied. A sweep
+//! keeps the key, as its buckets are not full. So a state seen once still stands at any later `now` at
+//! which the policy finds it exhausted. What the policy computes from it then is what it would compute
+//! from the table. No time has to be kept beside the state.
 //!
 //! **Whatever else changes a state raises the [epoch](DeniedCache::epoch)** while it holds the
 //! key's shard. Today that is forgetting a key. An entry is valid as long as the epoch is the one

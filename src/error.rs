@@ -8,7 +8,8 @@ use crate::pad::pad;
 /// A quota or a policy that is invalid, or the text of one.
 ///
 /// The message names the value that was found, and the bound or the form that was expected. For text
-/// it also names the position, in characters (`char`s, not bytes) from 1.
+/// it also names the position, unless the number of quotas is wrong. Positions count characters
+/// (`char`s, not bytes) from 1.
 ///
 /// ```
 /// use std::time::Duration;

@@ -36,7 +36,8 @@
 //!   [`reset_after`](Decision::reset_after) are exact: the request is denied 1 ns before, and allowed
 //!   then.
 //! - A denial spends nothing. Forgetting a key whose buckets are full changes no decision.
-//! - Nothing panics once a limiter is built, except the key's own `Hash`, `Eq`, `ToOwned` and `Drop`.
+//! - Nothing panics once a limiter is built, except code of the caller: the key's `Hash`, `Eq`, `Borrow`,
+//!   `ToOwned` and `Drop`, the hasher, and a clock function.
 //!
 //! On a [coarse clock](Clock::coarse) all this holds at a time that lags.
 //!
@@ -126,7 +127,7 @@
 //!
 //! # Features
 //!
-//! - `serde`: [`Quota`] and [`Policy`] read and write their text forms.
+//! - `serde`: [`Quota`] and [`Policy`] read and write their text forms. A policy is read from a list too.
 //! - `tower`: [`tower::RateLimitLayer`] limits HTTP requests.
 //! - `tracing`: the layer sends rejections to `tracing`; implies `tower`.
 //!

@@ -22,7 +22,7 @@ use crate::sync::Arc;
 /// ```
 /// use std::convert::Infallible;
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use tollgate::limit::{Checked, Limit, Never};
+/// use tollgate::limit::{Checked, Limit, Immediate};
 /// use tollgate::{Decision, ManualClock, Quota, RateLimiter};
 ///
 /// /// Counts the denials of the limiter inside.
@@ -34,13 +34,13 @@ use crate::sync::Arc;
 /// impl Limit<str> for Counting {
 ///     type Decision = Decision;
 ///     type Error = Infallible;
-///     type Future = Never<Decision>;
+///     type Future = Immediate<Decision>;
 ///
 ///     fn quotas(&self) -> &[Quota] {
 ///         self.limiter.policy().quotas()
 ///     }
 ///
-///     fn decide(&self, key: &str, n: u64) -> Checked<Decision, Never<Decision>> {
+///     fn decide(&self, key: &str, n: u64) -> Checked<Decision, Immediate<Decision>> {
 ///         let decision = self.limiter.check_n(key, n);
 ///         if !decision.is_allowed() {
 ///             self.denials.fetch_add(1, Ordering::Relaxed);
@@ -58,20 +58,28 @@ use crate::sync::Arc;
 /// assert_eq!(counting.denials.into_inner(), 2);
 /// ```
 pub trait Limit<Q: ?Sized> {
-    /// The type of decisions: [`Decision<N>`](Decision).
+    /// The type of decisions: [`Decision<N>`](Decision). A limiter whose state is elsewhere makes them
+    /// by [`Decision::from_debts`].
     type Decision: AsDecision;
 
     /// Why no decision could be made, such as a store that cannot be reached. It is neither a denial
     /// nor an allowed request. [`Infallible`] if a decision is always made.
     type Error: fmt::Display;
 
-    /// A decision that is not made yet. [`Never`] if every decision is made at once.
+    /// A decision that is not made yet. [`Immediate`] if every decision is made at once.
     type Future: Future<Output = Result<Self::Decision, Self::Error>>;
 
-    /// Returns the quotas that every key is under, in the order of [`Decision::quotas`].
+    /// Returns the quotas that every key is under, in the order of [`Decision::quotas`]. They stay the
+    /// same.
     fn quotas(&self) -> &[Quota];
 
     /// Spends `n` units of `key` if its bucket holds them, and none otherwise.
+    ///
+    /// As with [`RateLimiter::check_n`](crate::RateLimiter::check_n), 0 units are always allowed, and
+    /// more than the burst are denied and [exceed it](Decision::exceeds_burst).
+    ///
+    /// The units may be spent by this call or as the future is polled. If the future is dropped, as when
+    /// a client disconnects, they may be spent or not.
     fn decide(&self, key: &Q, n: u64) -> Checked<Self::Decision, Self::Future>;
 }
 
@@ -99,12 +107,12 @@ impl<const N: usize> AsDecision for Decision<N> {
 
 /// The future of a limiter that makes every decision at once. It has no values.
 #[derive(Debug)]
-pub struct Never<D> {
+pub struct Immediate<D> {
     none: Infallible,
     decision: PhantomData<fn() -> D>,
 }
 
-impl<D> Future for Never<D> {
+impl<D> Future for Immediate<D> {
     type Output = Result<D, Infallible>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -127,6 +135,20 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for &L {
 }
 
 impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Arc<L> {
+    type Decision = L::Decision;
+    type Error = L::Error;
+    type Future = L::Future;
+
+    fn quotas(&self) -> &[Quota] {
+        (**self).quotas()
+    }
+
+    fn decide(&self, key: &Q, n: u64) -> Checked<L::Decision, L::Future> {
+        (**self).decide(key, n)
+    }
+}
+
+impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Box<L> {
     type Decision = L::Decision;
     type Error = L::Error;
     type Future = L::Future;

@@ -48,7 +48,7 @@ use crate::sync::Arc;
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until its
 ///   bucket is full and swept. Their number has no bound.
 /// - **Copies of denied keys.** Each thread caches up to 2,048 denied keys for each limiter, for up
-///   to 64 limiters (48 KiB each for `u64`). Keys of more than 128 bytes are not cached. The size is
+///   to 64 limiters (48 KiB each for `u64` and one quota). Keys of more than 128 bytes are not cached. The size is
 ///   `size_of_val(key)`, which does not count what a `String` owns. So check a `RateLimiter<String>`
 ///   with a `&str`. A thread drops its copies when it drops the limiter, when it ends, or, for
 ///   limiters dropped elsewhere, when it makes a cache for another. A key whose `Drop` panics as a
@@ -58,8 +58,8 @@ use crate::sync::Arc;
 ///
 /// One thread, named `tollgate`, sweeps all limiters of the process and refreshes all coarse clocks.
 /// The first of them starts it, and it ends with the last. Limiters that are
-/// [swept manually](Builder::manual_sweep) need none. (The HTTP layer needs it while it waits for
-/// the body of a rejected request.)
+/// [swept manually](Builder::manual_sweep) need none, unless their clock is coarse. The HTTP layer needs
+/// it while it waits for the body of a rejected request.
 ///
 /// - The thread sweeps in slices of some thousand keys, and takes the limiters by turns. An empty
 ///   limiter costs it next to nothing, and 2,000 limiters share it. But each limiter takes 39 KB of
@@ -105,7 +105,7 @@ use crate::sync::Arc;
 ///
 /// `ToOwned` and `Drop` run under no lock. `ToOwned` runs when a key is first stored, and when a
 /// thread caches a denied one (a panic then replaces the denial). For keys of at most 32 bytes that
-/// need no `Drop` it runs for every check.
+/// need no `Drop` it runs for every check that reaches the table.
 ///
 /// If the `Hash` of a stored key panics while its shard rehashes in place, keys of that shard may be
 /// lost with their debt. [`len`](RateLimiter::len) then stays too high by as many.

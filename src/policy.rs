@@ -47,7 +47,9 @@ use crate::quota::{Quota, parse_list};
 ///
 /// # Text
 ///
-/// The text form is that of [`Quota`], with `;` between the quotas:
+/// The text form is that of [`Quota`], with `;` between the quotas. With the feature `serde`, formats
+/// that describe themselves (JSON, TOML, YAML) may have a list of quotas instead. An XML element is
+/// neither: read it as a `String` and parse it.
 ///
 /// ```
 /// use tollgate::{Policy, Quota};
@@ -85,6 +87,41 @@ impl<const N: usize> Policy<N> {
         self.quotas.split_at(self.count as usize).0
     }
 
+    /// Returns the same policy with room for `M` quotas, which does not compile if `M` is less than `N`.
+    ///
+    /// ```
+    /// use tollgate::{Policy, Quota, RateLimiter};
+    ///
+    /// let policy = Policy::from(Quota::per_minute(10)).with_room::<4>();
+    /// let limiter: RateLimiter<String, 4> = RateLimiter::new(policy);
+    /// assert_eq!(limiter.policy().quotas(), [Quota::per_minute(10)]);
+    /// ```
+    /// ```compile_fail
+    /// let quota = tollgate::Quota::per_minute(10);
+    /// let less = tollgate::Policy::from([quota, quota]).with_room::<1>();
+    /// ```
+    #[must_use]
+    pub fn with_room<const M: usize>(self) -> Policy<M> {
+        const {
+            assert!(M >= N, "a policy needs room for all its quotas");
+            assert!(
+                M <= u32::MAX as usize,
+                "a policy has fewer than 2^32 quotas"
+            );
+        };
+        let mut quotas = [self.quotas[0]; M];
+        let mut buckets = [Bucket::ABSENT; M];
+        for (index, quota) in self.quotas().iter().enumerate() {
+            quotas[index] = *quota;
+            buckets[index] = quota.bucket();
+        }
+        Policy {
+            quotas,
+            count: self.count,
+            buckets: Buckets::new(buckets),
+        }
+    }
+
     /// Returns the longest time in which an empty bucket fills. A key that has been idle for this
     /// long is as if it had never been seen.
     #[must_use]
@@ -116,7 +153,13 @@ impl<const N: usize> Policy<N> {
 /// A policy without an empty place.
 impl<const N: usize> From<[Quota; N]> for Policy<N> {
     fn from(quotas: [Quota; N]) -> Policy<N> {
-        const { assert!(N > 0, "a policy needs at least one quota") };
+        const {
+            assert!(N > 0, "a policy needs at least one quota");
+            assert!(
+                N <= u32::MAX as usize,
+                "a policy has fewer than 2^32 quotas"
+            );
+        };
         Policy {
             quotas,
             count: count(N),
@@ -138,7 +181,13 @@ impl<const N: usize> TryFrom<&[Quota]> for Policy<N> {
     type Error = InvalidQuota;
 
     fn try_from(quotas: &[Quota]) -> Result<Policy<N>, InvalidQuota> {
-        const { assert!(N > 0, "a policy needs room for at least one quota") };
+        const {
+            assert!(N > 0, "a policy needs room for at least one quota");
+            assert!(
+                N <= u32::MAX as usize,
+                "a policy has fewer than 2^32 quotas"
+            );
+        };
         let found = quotas.len();
         let (Some(&first), true) = (quotas.first(), found <= N) else {
             return Err(Kind::Count { found, most: N }.into());
@@ -168,8 +217,8 @@ impl<const N: usize> TryFrom<Vec<Quota>> for Policy<N> {
     }
 }
 
-/// At most `N`, and an array of 2^32 quotas is larger than any stack.
-#[expect(clippy::cast_possible_truncation, reason = "as said above")]
+/// Both constructors assert that this fits.
+#[expect(clippy::cast_possible_truncation, reason = "at most `N`")]
 const fn count(quotas: usize) -> u32 {
     quotas as u32
 }
@@ -236,16 +285,18 @@ impl<const N: usize> FromStr for Policy<N> {
 /// # Ok::<(), tollgate::InvalidQuota>(())
 /// ```
 ///
-/// The list itself is none, as its length may not fit:
+/// A `Vec` is not a policy: it may hold more than `N` quotas.
 ///
 /// ```compile_fail
 /// let limiter = tollgate::RateLimiter::<u64, 4>::new(vec![tollgate::Quota::per_minute(10)]);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a policy",
+    message = "`{Self}` is not a policy with room for `{N}` quotas",
     label = "expected a `Quota`, an array of quotas or a `Policy`",
     note = "a list whose length is known at run time is made a policy with room for it: \
             `Policy::<4>::try_from(list)?`",
+    note = "a policy of fewer quotas is given room: `Policy::from([one, other]).with_room::<4>()`",
+    note = "what converts into a policy is converted first: `Policy::from(value)`",
     note = "text is parsed: `\"10/minute; 60/hour\".parse::<Policy<2>>()?`"
 )]
 pub trait IntoPolicy<const N: usize> {

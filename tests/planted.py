@@ -354,7 +354,7 @@ def tests_of(binary):
 
 
 def build(bugs, failures):
-    """Builds every suite once. A bug that does not compile is told, and left out.
+    """Builds every suite once. A bug that does not compile is reported, and left out.
 
     Returns the binaries, the bugs that are in them, and those that are compiled alone."""
     while True:

@@ -314,3 +314,22 @@ async fn the_body_of_a_request_that_is_rejected_later_is_read() {
     assert_eq!(response.status(), 429);
     assert_eq!(polls.load(Ordering::SeqCst), 5);
 }
+
+/// Without the layer: the fields that it writes by default are those of the decision itself.
+#[test]
+fn the_default_fields_are_the_response_fields_of_a_decision() {
+    use tollgate::tower::RateLimitHeaders;
+
+    let (limiter, _clock) = limiter::<String, 2>([Quota::per_minute(3), Quota::per_hour(60)]);
+    let headers = RateLimitHeaders::new(limiter.policy().quotas());
+    for n in [1, 2, 1, 0, 4] {
+        let decision = limiter.check_n("alice", n);
+        let mut written = http::HeaderMap::new();
+        headers.insert_into(&mut written, decision.as_ref());
+        let mut expected = http::HeaderMap::new();
+        for (name, value) in decision.response_fields() {
+            expected.insert(name, value.into());
+        }
+        assert_eq!(written, expected, "{n} units");
+    }
+}

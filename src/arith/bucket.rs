@@ -13,9 +13,9 @@
 //! 2. `available = depth - max(0, spent - E)`, in steps.
 //! 3. Spending starts at `max(spent, E)`: what was earned while the bucket was full is lost.
 //! 4. `spent` never lies beyond `E + depth` at the time it is written. At an earlier time, after the
-//!    clock has stepped back, the bucket holds nothing and `spent` stays.
+//!    clock has stepped back, it may. The bucket holds nothing then, and `spent` stays.
 
-use std::{cmp::Ordering, time::Duration};
+use std::{cmp::Ordering, num::NonZeroU64, time::Duration};
 
 use super::scale::{Axis, Scale};
 
@@ -30,8 +30,9 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes the place of a quota that a policy does not have: it earns nothing, owes nothing, and
-    /// every request passes. It needs no branch: a unit has 0 steps.
+    /// Takes the place of a quota that a policy does not have. It earns nothing, owes nothing, and
+    /// every request passes. It needs no branch, as a unit has 0 steps. A view of it must not be read:
+    /// that divides by the steps of a unit.
     pub(crate) const ABSENT: Bucket = Bucket {
         axis: Axis::ABSENT,
         burst: u64::MAX,
@@ -75,7 +76,7 @@ impl Bucket {
         if !self.can_hold(n) {
             return None;
         }
-        // At most depth, as n is at most the burst; so neither line below can overflow.
+        // At most depth, as n is at most the burst. So nothing below can overflow.
         let cost = n * self.axis.scale.steps_per_unit;
         let start = spent.max(earned);
         if start <= earned + (self.depth - cost) {
@@ -96,6 +97,14 @@ impl Bucket {
             earned,
             now,
         }
+    }
+
+    /// Returns the bucket as it stands with a debt of `numerator / denominator` units, rounded up to
+    /// whole steps.
+    pub(crate) fn view_of_debt(&self, numerator: u64, denominator: NonZeroU64) -> BucketView {
+        let steps = u128::from(numerator) * u128::from(self.axis.scale.steps_per_unit);
+        let steps = steps.div_ceil(u128::from(denominator.get()));
+        self.view(u64::try_from(steps).unwrap_or(u64::MAX), 0, 0)
     }
 
     /// Returns the time in which an empty bucket fills.

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, fmt, time::Duration};
 
 use crate::arith::bucket::BucketView;
 
-/// The numbers of one quota in a [`Decision`].
+/// The numbers of one quota in a [`Decision`](super::Decision).
 ///
 /// Two are equal if their limit, `remaining`, `retry_after`, `reset_after` and `exceeds_burst` are.
 ///

@@ -12,7 +12,7 @@ use crate::arith::evaluate::Evaluation;
 use crate::arith::state::KeyState;
 use crate::decision::{Decision, DecisionSource};
 use crate::denied::Lookup;
-use crate::limit::{Checked, Limit, Never};
+use crate::limit::{Checked, Immediate, Limit};
 use crate::quota::Quota;
 
 impl<K, const N: usize, S> RateLimiter<K, N, S>
@@ -200,14 +200,14 @@ where
 {
     type Decision = Decision<N>;
     type Error = Infallible;
-    type Future = Never<Decision<N>>;
+    type Future = Immediate<Decision<N>>;
 
     fn quotas(&self) -> &[Quota] {
         self.core.policy.quotas()
     }
 
     #[inline]
-    fn decide(&self, key: &Q, n: u64) -> Checked<Decision<N>, Never<Decision<N>>> {
+    fn decide(&self, key: &Q, n: u64) -> Checked<Decision<N>, Immediate<Decision<N>>> {
         Checked::Now(self.check_n(key, n))
     }
 }

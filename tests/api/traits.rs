@@ -12,9 +12,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use tollgate::limit::{Checked, Immediate};
 use tollgate::{
-    Builder, Clock, Decision, InvalidQuota, ManualClock, Policy, Quota, QuotaDecision, RandomState,
-    RateLimiter, SeededHasher,
+    Builder, Clock, Decision, DecisionRef, DecisionSource, InvalidQuota, ManualClock, Policy,
+    Quota, QuotaDecision, RandomState, RateLimiter, SeededHasher,
 };
 
 fn crosses<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + 'static>() {}
@@ -32,6 +33,10 @@ fn everything_crosses_threads_and_unwinding() {
     crosses::<Decision>();
     crosses::<Decision<4>>();
     crosses::<QuotaDecision>();
+    crosses::<DecisionRef<'static>>();
+    crosses::<DecisionSource>();
+    crosses::<Immediate<Decision<2>>>();
+    crosses::<Checked<Decision, Immediate<Decision>>>();
     crosses::<Quota>();
     crosses::<Policy>();
     crosses::<Policy<4>>();

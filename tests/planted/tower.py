@@ -55,7 +55,7 @@ BUGS = [
         ],
     ),
     dict(
-        name="responses: a request above the burst is told to retry",
+        name="responses: a request above the burst is given a time to retry",
         file="src/tower/rejection.rs",
         old="let status = if decision.exceeds_burst() {",
         new="let status = if false {",
