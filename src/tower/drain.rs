@@ -34,7 +34,7 @@ impl Limits {
     const MAX_TIME: Duration = Duration::from_secs(60 * 60);
 
     /// The longest time for a stream of HTTP/2 or HTTP/3. A call that streams to the server may
-    /// send nothing until it is answered, so it must be answered soon.
+    /// send nothing until it has a response, so the response must come soon.
     const MAX_STREAM_TIME: Duration = Duration::from_secs(1);
 
     pub(super) fn new(bytes: u64, time: Duration) -> Result<Limits, InvalidSetting> {
@@ -59,7 +59,7 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
     Answer(Connection),
-    /// For so long at most; and what becomes of the connection if that is not to the end.
+    /// Read for at most this time. If the body does not end by then, this happens to the connection.
     Read(Duration, Connection),
 }
 

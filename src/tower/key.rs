@@ -64,7 +64,7 @@ pub trait RequestKey {
     ///
     /// # Errors
     ///
-    /// Why it has none. A value that is sent but is no key is [`KeyError::Malformed`] or
+    /// If the request has no usable key. A value that is present but unusable is [`KeyError::Malformed`] or
     /// [`KeyError::TooLong`], and never [`KeyError::Missing`], which may be let through.
     fn key<'r>(&self, request: &Head<'r>) -> Result<Cow<'r, Self::Key>, KeyError>;
 
@@ -76,8 +76,8 @@ pub trait RequestKey {
         None
     }
 
-    /// Limits by this and `other` together: each pair has a bucket of its own. A request that lacks
-    /// one of them has no key.
+    /// Limits by this and `other` together: each pair has its own bucket. A request that lacks one of
+    /// them has no key.
     ///
     /// # Caveats
     ///
@@ -149,15 +149,15 @@ pub trait RequestKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Nothing was sent that could be a key. [`OnMissingKey`](super::OnMissingKey) says what becomes of the
-    /// request.
+    /// The request has nothing that could be a key. [`OnMissingKey`](super::OnMissingKey) says what
+    /// happens to it.
     ///
     /// A client can choose to send nothing, unless a layer before this one sets the key.
     Missing,
-    /// Something was sent that is no key. The request is rejected, whatever becomes of those
-    /// without a key: a client must gain nothing if it spoils its own.
+    /// A key is present but unusable. The request is always rejected, whatever
+    /// [`OnMissingKey`](super::OnMissingKey) says, so that a client gains nothing by sending such a key.
     Malformed,
-    /// Something was sent that is longer than a key may be. The request is rejected as for
+    /// A key is present that is too long. The request is rejected as for
     /// [`Malformed`](KeyError::Malformed).
     TooLong {
         /// The longest key, in bytes.

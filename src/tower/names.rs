@@ -15,15 +15,15 @@ impl Name {
     /// If the name is empty or has a character that is not printable ASCII. `setting` says what it
     /// names.
     pub(super) fn new(name: String, setting: &'static str) -> Result<Name, InvalidSetting> {
-        let refused = |name: String| {
+        let error = |name: String| {
             let expected = "one or more characters of printable ASCII";
             InvalidSetting::new(name, setting, expected)
         };
         if name.is_empty() {
-            return Err(refused(name));
+            return Err(error(name));
         }
         let name = sfv::String::from_string(name);
-        name.map(Name).map_err(|(_, name)| refused(name))
+        name.map(Name).map_err(|(_, name)| error(name))
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -68,7 +68,7 @@ pub(super) fn from_quotas(quotas: &[Quota]) -> Vec<Name> {
     (0..quotas.len()).map(name).collect()
 }
 
-/// Returns the names that a user chose for so many quotas.
+/// Returns the names that a user chose, one for each of the `quotas`.
 pub(super) fn chosen(names: Vec<String>, quotas: usize) -> Result<Vec<Name>, InvalidSetting> {
     if names.len() != quotas {
         let found = format!("{names:?}");

@@ -301,3 +301,15 @@ fn a_decision_from_any_debt_has_numbers() {
         }
     }
 }
+
+/// Rounded towards the caller's disadvantage: no unit is there early.
+#[test]
+fn a_debt_of_a_part_of_a_step_counts_as_a_step() {
+    let parts = NonZeroU64::new(1_000_000_000_000).unwrap();
+    let debts = [(Quota::per_second(1).burst(2), 1, parts)];
+    let decision: Decision = Decision::from_debts(1, true, &debts).unwrap();
+    assert_eq!(
+        (decision.remaining(), decision.reset_after()),
+        (1, nanos(1))
+    );
+}

@@ -46,4 +46,11 @@ numbers(self) == numbers(other)
             && format!("{:?}", self.view) == format!("{:?}", other.view)""",
         tests=["decisions_are_equal_if_they_say_the_same"],
     ),
+    dict(
+        name="decision: a debt that a store returns is rounded down",
+        file="src/arith/bucket.rs",
+        old="let steps = steps.div_ceil(u128::from(denominator.get()));",
+        new="let steps = steps / u128::from(denominator.get());",
+        tests=["a_debt_of_a_part_of_a_step_counts_as_a_step"],
+    ),
 ]

@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use crate::maintenance::Alarm;
 use crate::tower::body::{Discarded, RequestBody};
 
-/// What becomes of the connection after the response.
+/// What happens to the connection after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Connection {
     /// It can carry another request: the body was read to its end, or need not be.
@@ -59,7 +59,7 @@ pin_project! {
         #[pin]
         body: I,
         bytes_left: u64,
-        // What becomes of the connection if the body is not read to its end.
+        // What happens to the connection if the body is not read to its end.
         if_unread: Connection,
         had_trailers: bool,
         time: Duration,

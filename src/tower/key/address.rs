@@ -14,8 +14,8 @@ use crate::tower::head::Head;
 /// Limits by the client's address: the peer's, or the one that trusted proxies report.
 ///
 /// The key is the first address of the client's network. Default: the address itself for IPv4, and
-/// the first 64 bits for IPv6. [The module](super#behind-proxies) tells how the client is found, and
-/// what stands for the peer on a [Unix socket](super#behind-a-unix-socket).
+/// the first 64 bits for IPv6. [The module](super#behind-proxies) says how the client is found, and
+/// what takes the place of the peer on a [Unix socket](super#behind-a-unix-socket).
 ///
 /// ```
 /// use std::net::{IpAddr, SocketAddr};
@@ -71,15 +71,15 @@ impl ClientAddress {
         }
     }
 
-    /// Believes `X-Forwarded-For` as far as `trusted` networks wrote it: the addresses of proxies,
-    /// in CIDR notation or alone. This replaces any header that was set before.
+    /// Trusts the entries of `X-Forwarded-For` that proxies in `trusted` appended. `trusted` has
+    /// addresses, or networks in CIDR notation. This replaces any header that was set before.
     ///
     /// Each machine in these networks can claim to be any client.
     ///
     /// # Errors
     ///
-    /// If a network is not written as one (`"10.0.0.0/33"`, `"localhost"`), and if it has bits set
-    /// beyond its prefix (`"10.0.0.1/8"`), which may be meant as much narrower than it says.
+    /// If a network is invalid (`"10.0.0.0/33"`, `"localhost"`), or has bits set beyond its prefix
+    /// (`"10.0.0.1/8"`): such a network is usually wider than intended.
     pub fn x_forwarded_for<I>(self, trusted: I) -> Result<ClientAddress, InvalidSetting>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -87,8 +87,8 @@ impl ClientAddress {
         self.from_header(HeaderName::from_static("x-forwarded-for"), trusted)
     }
 
-    /// As [`x_forwarded_for`](ClientAddress::x_forwarded_for), in another header of one address or
-    /// several between commas, such as a CDN's own.
+    /// Trusts another header in the same way, such as a CDN's own. It has one address, or several
+    /// separated by commas.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl ClientAddress {
         self.reported(header, Syntax::Addresses, trusted)
     }
 
-    /// As [`x_forwarded_for`](ClientAddress::x_forwarded_for), in the `Forwarded` of RFC 7239.
+    /// Trusts the header `Forwarded` of RFC 7239 in the same way.
     ///
     /// # Errors
     ///
@@ -220,15 +220,13 @@ impl fmt::Debug for ClientAddress {
 /// The network that `text` is. One of IPv4 addresses written as IPv6 is that of the IPv4 addresses,
 /// as every address is compared in its canonical form.
 fn network(text: &str) -> Result<IpNet, InvalidSetting> {
-    let refused = |expected: String| InvalidSetting::new(text, "a trusted network", expected);
+    let error = |expected: String| InvalidSetting::new(text, "a trusted network", expected);
     let host = text.parse::<IpAddr>().map(IpNet::from);
     let network = host.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
-        refused(
-            "an address, alone or with a prefix: 203.0.113.7, 10.0.0.0/24, 2001:db8::/32".into(),
-        )
+        error("an address, alone or with a prefix: 203.0.113.7, 10.0.0.0/24, 2001:db8::/32".into())
     })?;
     if network.network() != network.addr() {
-        return Err(refused(format!(
+        return Err(error(format!(
             "no bits set beyond the prefix: {}",
             network.trunc()
         )));

@@ -8,9 +8,9 @@ use crate::tower::head::Head;
 /// Limits by a request extension that an authentication layer left. This is the normal case.
 ///
 /// If that layer rejects clients that it does not know, a request without the extension means that
-/// the layers are in the wrong order. Refuse it with a status of 5xx.
+/// the layers are in the wrong order. Reject it with a 5xx status.
 ///
-/// The type is one of your own, such as `UserId`: another layer may leave a `String` or a `u64` as
+/// Use a dedicated type, such as `UserId`: another layer may leave a `String` or a `u64` as
 /// well. It stands for the client and not for its credentials, as a client may have many of those.
 ///
 /// ```

@@ -1,9 +1,9 @@
 //! The hops that proxies report, from the one nearest to this service outward.
 //!
-//! Each proxy adds at the right end. What it adds is well formed; what stands to its left, a client
-//! may have sent. So everything here reads **from the right**, and no byte is looked at before all
-//! hops to its right were found good: an unbalanced quote, a stray comma or a byte that is no text
-//! cannot spoil, or swallow, what a proxy wrote after it.
+//! Each proxy appends at the right end. What it appends is well formed. What is to its left, a client may
+//! have sent. So everything here reads **from the right**, and reads no byte before all hops to its right
+//! were valid. An unbalanced quote, a stray comma or a byte that is not text cannot change what a proxy
+//! wrote after it.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,11 +19,11 @@ pub(super) enum Syntax {
 }
 
 impl Syntax {
-    /// Every hop in the header of this name, over all its lines, from the right: its address in
-    /// its canonical form, or `None` if it is not to be read as one.
+    /// Returns every hop in all lines of a header, from the right: its address in canonical form, or
+    /// `None` if it is not an address.
     ///
-    /// An empty element is a hop that a proxy failed to name, and so is an empty line. RFC 9110
-    /// (5.6.1.2) has them skipped; here what stands to the left of one might be the client's word.
+    /// An empty element or line is a hop without an address. RFC 9110 (section 5.6.1.2) skips them. Here
+    /// what is to the left of one may have been written by the client.
     pub(super) fn hops<'r>(
         self,
         headers: &'r HeaderMap,
@@ -50,7 +50,7 @@ impl Syntax {
     }
 }
 
-/// What stands before `at`, if that is somewhere, and what stands after it.
+/// Splits at `at`, if there is one, into what is before it and what is after it.
 fn split_at(text: &[u8], at: Option<usize>) -> (Option<&[u8]>, &[u8]) {
     match at {
         Some(at) => (Some(&text[..at]), &text[at + 1..]),

@@ -13,7 +13,7 @@ use crate::tower::head::Head;
 /// # Caveats
 ///
 /// A client has as many buckets as it can make up values. Methods, paths and queries have no bound:
-/// any token is a method. Map them to a few values of your own.
+/// any token is a method. Map them to a few values.
 ///
 /// ```
 /// use tollgate::tower::{Head, key::{RequestKey, from_fn}};

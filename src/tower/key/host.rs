@@ -31,7 +31,7 @@ use crate::tower::head::Head;
 /// that the service serves, and reject all others: see the example of [`RequestKey`].
 ///
 /// A client can leave the host out in HTTP/1, where the key is then absent. Under
-/// [`OnMissingKey::Allow`](crate::tower::OnMissingKey) it has no limit: refuse it with 400.
+/// [`OnMissingKey::Allow`](crate::tower::OnMissingKey) it is not limited: reject it with 400.
 ///
 /// A proxy may send another host than its client did: nginx sends the name of the upstream by
 /// default. All hosts are then one key, unless the proxy passes the host on (`proxy_set_header Host
@@ -85,6 +85,10 @@ impl RequestKey for HostName {
             (Some(host), _) | (None, Some(host)) => Ok(host),
             (None, None) => Err(KeyError::Missing),
         }
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some("host")
     }
 }
 
