@@ -100,8 +100,8 @@ self.try_spend(state, earned, 1).is_none()
     dict(
         name="policy: a quota that the policy lacks is shown",
         file="src/decision.rs",
-        old="self.parts.get(..count).unwrap_or(&self.parts)",
-        new="self.parts.get(..count.max(N)).unwrap_or(&self.parts)",
+        old="self.parts.get(..count).unwrap_or_default()",
+        new="self.parts.get(..count.max(N)).unwrap_or_default()",
         tests=["an_empty_place_is_shown_nowhere"],
     ),
     dict(
