@@ -132,3 +132,42 @@ async fn a_flood_does_not_fill_the_log_of_a_service_in_production() {
     let text = logged(LevelFilter::INFO, layer()).await;
     assert!(text.is_empty(), "{text}");
 }
+
+/// Fails with an error that a log should have.
+#[derive(Clone)]
+struct Down;
+
+impl tollgate::limit::Limit<str> for Down {
+    type Decision = tollgate::Decision;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<tollgate::Decision, &'static str>>;
+
+    fn quotas(&self) -> &[Quota] {
+        const { &[Quota::per_minute(1)] }
+    }
+
+    fn decide(
+        &self,
+        _: &str,
+        _: u64,
+    ) -> tollgate::limit::Checked<tollgate::Decision, Self::Future> {
+        tollgate::limit::Checked::Later(std::future::ready(Err("connection refused")))
+    }
+}
+
+/// A log in production has the failure, with its reason and without the key.
+#[tokio::test]
+async fn a_failed_store_is_a_warning_with_its_reason() {
+    let lines = Lines::default();
+    let guard = lines.listen(LevelFilter::INFO);
+    let layer: RateLimitLayer<Down, HeaderKey> =
+        RateLimitLayer::new(Down, KEY, OnMissingKey::Allow);
+    let service = Inner::default().behind(&layer);
+    assert_eq!(service.send(request_of("secret")).await.status(), 503);
+    drop(guard);
+    let text = lines.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let expected = "WARN tollgate: rate limit store unavailable error=connection refused";
+    assert!(text.contains(expected), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
