@@ -66,7 +66,8 @@ pub trait Limit<Q: ?Sized> {
     /// nor an allowed request. [`Infallible`] if a decision is always made.
     type Error: fmt::Display;
 
-    /// A decision that is not made yet. [`Immediate`] if every decision is made at once.
+    /// A decision that is not made yet. [`Immediate`] if every decision is made at once. The layer of the
+    /// feature `tower` takes any other future as a `Pin<Box<_>>`.
     type Future: Future<Output = Result<Self::Decision, Self::Error>>;
 
     /// Returns the quotas that every key is under, in the order of [`Decision::quotas`]. They stay the
@@ -110,6 +111,13 @@ impl<const N: usize> AsDecision for Decision<N> {
 pub struct Immediate<D> {
     none: Infallible,
     decision: PhantomData<fn() -> D>,
+}
+
+impl<D> Immediate<D> {
+    /// Returns anything, as there is no value to call this with.
+    pub fn unreachable<T>(&self) -> T {
+        match self.none {}
+    }
 }
 
 impl<D> Future for Immediate<D> {

@@ -97,8 +97,8 @@
 //!
 //! The limiter may be any [`Limit`](crate::limit::Limit), such as one whose state is in a store that
 //! several nodes share. The layer then waits for the decision before it calls the inner service. If the
-//! store fails, [`OnStoreError`] applies: 503 by default, never 429. The inner service must be `Clone`,
-//! as the clone that was polled ready moves into the waiting future.
+//! store fails, [`OnStoreError`] applies: 503 by default, never 429. Only for such a limiter must the inner
+//! service be `Clone`: the service that was polled ready moves into the waiting future.
 //!
 //! # Rejected requests with a body
 //!
@@ -198,4 +198,4 @@ pub use rejection::Rejection;
 pub use response::{
     GrpcResponse, JsonResponse, ProblemResponse, RejectionResponse, RespondWith, TextResponse,
 };
-pub use service::{RateLimit, RateLimitFuture};
+pub use service::{RateLimit, RateLimitFuture, TakeReady};

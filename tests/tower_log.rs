@@ -140,7 +140,8 @@ struct Down;
 impl tollgate::limit::Limit<str> for Down {
     type Decision = tollgate::Decision;
     type Error = &'static str;
-    type Future = std::future::Ready<Result<tollgate::Decision, &'static str>>;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<tollgate::Decision, &'static str>> + Send>>;
 
     fn quotas(&self) -> &[Quota] {
         const { &[Quota::per_minute(1)] }
@@ -151,7 +152,7 @@ impl tollgate::limit::Limit<str> for Down {
         _: &str,
         _: u64,
     ) -> tollgate::limit::Checked<tollgate::Decision, Self::Future> {
-        tollgate::limit::Checked::Later(std::future::ready(Err("connection refused")))
+        tollgate::limit::Checked::Later(Box::pin(std::future::ready(Err("connection refused"))))
     }
 }
 

@@ -333,3 +333,31 @@ fn the_default_fields_are_the_response_fields_of_a_decision() {
         assert_eq!(written, expected, "{n} units");
     }
 }
+
+/// A service that cannot be cloned, behind a limiter that decides at once.
+#[tokio::test]
+async fn a_service_that_is_no_clone_can_be_limited() {
+    struct Alone(u64);
+
+    impl Service<Request<String>> for Alone {
+        type Response = Response<String>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<String>) -> Self::Future {
+            self.0 += 1;
+            ready(Ok(Response::new(self.0.to_string())))
+        }
+    }
+
+    let (limiter, _clock) = limiter(Quota::per_minute(60).burst(2));
+    let mut service = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow).layer(Alone(0));
+    for expected in [200, 200, 429] {
+        let response = service.ready().await.unwrap().call(request_of("alice"));
+        assert_eq!(response.await.unwrap().status(), expected);
+    }
+}

@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, header};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::limit::{Checked, Limit};
+use crate::limit::{Checked, Immediate, Limit};
 use crate::sync::Arc;
 use crate::tower::body::RequestBody;
 use crate::tower::config::Config;
@@ -58,9 +58,9 @@ where
 
 impl<T, L, K, A, I, O> Service<Request<I>> for RateLimit<T, L, K, A>
 where
-    T: Service<Request<I>, Response = Response<O>> + Clone,
+    T: Service<Request<I>, Response = Response<O>>,
     K: RequestKey,
-    L: Limit<K::Key>,
+    L: Limit<K::Key, Future: TakeReady<T>>,
     A: RejectionResponse<O>,
     I: RequestBody,
 {
@@ -78,9 +78,7 @@ where
         let step = match config.decide(&Head::from(&request), &**response) {
             Checked::Now(verdict) => Step::after(verdict, &mut self.inner, request, config),
             Checked::Later(Undecided { future, asked }) => {
-                // The service that was polled is the one that is called.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
+                let inner = future.take_ready(&mut self.inner);
                 let shared = Arc::clone(&self.shared);
                 let request = Waiting {
                     inner,
@@ -96,6 +94,33 @@ where
             }
         };
         RateLimitFuture { step }
+    }
+}
+
+/// Takes the inner service along with a request that waits for a decision.
+///
+/// A limiter that [decides at once](Immediate) never does. So its inner service need not be `Clone`. For
+/// a limiter with a `Pin<Box<_>>` as its future it must be.
+#[diagnostic::on_unimplemented(
+    message = "a layer cannot wait for the decision of this limiter before it calls `{T}`",
+    note = "the future of a limiter is `tollgate::limit::Immediate<_>` or `Pin<Box<_>>`",
+    note = "for `Pin<Box<_>>` the inner service must be `Clone`"
+)]
+pub trait TakeReady<T> {
+    /// Takes the service that was polled until it was ready, and leaves a clone.
+    fn take_ready(&self, inner: &mut T) -> T;
+}
+
+impl<T, D> TakeReady<T> for Immediate<D> {
+    fn take_ready(&self, _: &mut T) -> T {
+        self.unreachable()
+    }
+}
+
+impl<T: Clone, F: ?Sized> TakeReady<T> for Pin<Box<F>> {
+    fn take_ready(&self, inner: &mut T) -> T {
+        let clone = inner.clone();
+        mem::replace(inner, clone)
     }
 }
 

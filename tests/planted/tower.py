@@ -191,8 +191,8 @@ trace(&rejection, || logged_key);
     dict(
         name="case 43: a request that waits for a store is passed to a clone that was not polled",
         file="src/tower/service.rs",
-        old="let inner = mem::replace(&mut self.inner, clone);",
-        new="let inner = clone;",
+        old="mem::replace(inner, clone)",
+        new="mem::replace(&mut { clone }, inner.clone())",
         tests=["the_service_that_was_ready_is_called_after_the_store_answered"],
     ),
 ]
