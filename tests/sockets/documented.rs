@@ -1,16 +1,12 @@
-//! Documented keys over real sockets: the host in either version of HTTP, and Unix sockets.
+//! Documented keys: the host in either version of HTTP, and Unix sockets.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::http::limiter;
+use crate::common::served::{Served, answer};
+use crate::common::sockets::over_sockets;
 use axum::{
     Router,
     routing::{get, post},
 };
-use common::http::limiter;
-use common::served::{Served, answer};
-use common::sockets::over_sockets;
 use http::{StatusCode, header};
 use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -83,7 +83,7 @@ fn layer() -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, JsonResponse> 
 }
 
 #[tokio::test]
-async fn each_refusal_is_an_event_without_its_key() {
+async fn each_rejection_is_an_event_without_its_key() {
     let text = logged(LevelFilter::TRACE, layer()).await;
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(
@@ -96,7 +96,7 @@ async fn each_refusal_is_an_event_without_its_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_over_a_socket_is_an_event_without_its_key() {
+async fn a_rejection_over_a_socket_is_an_event_without_its_key() {
     let lines = Lines::default();
     // Server and client are on this thread, and so heard.
     let _guard = lines.listen(LevelFilter::DEBUG);
