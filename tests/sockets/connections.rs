@@ -4,37 +4,28 @@
 //! connections race.
 
 use super::exchange::*;
-use crate::common::cases::{SECOND, nanos, quota};
-use crate::common::http::{KEY, field, limiter, number};
-use crate::common::sockets::{listen, numbers, one_connection, over_sockets, settings};
+use crate::common::cases::{SECOND, nanos};
+use crate::common::http::limiter;
+use crate::common::sockets::{listen, one_connection, over_sockets};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::serve::IncomingStream;
-use http::{HeaderMap, StatusCode, Version};
-use reqwest::{Client, ClientBuilder, RequestBuilder};
+use http::Version;
+use reqwest::{Client, RequestBuilder};
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
-    future::{pending, ready},
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    future::ready,
+    io::Read,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::net::TcpListener;
-use tokio::sync::{Barrier, mpsc};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tollgate::tower::key::{ClientAddress, HeaderKey};
-use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
-use tower::util::MapRequestLayer;
+use tollgate::Quota;
 use tower::{Layer, service_fn};
 
 /// Case 43. tower's `RateLimit` admits 1,500 where 5 were allowed, as each clone counts alone.
@@ -214,7 +205,7 @@ async fn at_once(lists: Vec<Vec<RequestBuilder>>) -> Vec<Answer> {
 }
 
 /// What remained after each request of `key` that was admitted, in ascending order. All others were
-/// refused, with nothing left.
+/// rejected, with nothing left.
 fn left_by_admitted(answers: &[Answer], key: &str) -> Vec<u64> {
     let mut left = Vec::new();
     for answer in answers

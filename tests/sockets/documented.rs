@@ -199,7 +199,7 @@ mod unix {
             let left: &RateLimiter<u32> = &limiter;
             assert_eq!(left.peek(&own.unwrap()).remaining(), 0);
 
-            // Served without the peer's user it is not open, but refuses.
+            // Served without the peer's user it rejects all requests.
             let (socket, listener) = Socket::listen("unserved");
             tokio::spawn(axum::serve(listener, router).into_future());
             assert_eq!(socket.status("").await, 500);

@@ -1,37 +1,23 @@
 //! What these tests share: axum's server on loopback, and requests to it.
 
-use crate::common::cases::{SECOND, nanos, quota};
-use crate::common::http::{KEY, field, limiter, number};
-use crate::common::sockets::{listen, numbers, one_connection, over_sockets, settings};
+use crate::common::http::KEY;
+use crate::common::sockets::{listen, numbers, settings};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use http::{HeaderMap, StatusCode, Version};
 use reqwest::{Client, ClientBuilder, RequestBuilder};
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
-    future::{pending, ready},
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
-use tokio::sync::{Barrier, mpsc};
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tollgate::tower::key::{ClientAddress, HeaderKey};
-use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
+use tollgate::RateLimiter;
+use tollgate::tower::key::HeaderKey;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
+use tower::Layer;
 use tower::util::MapRequestLayer;
-use tower::{Layer, service_fn};
 
 pub fn by_key(
     limiter: &Arc<RateLimiter<String>>,
@@ -56,7 +42,7 @@ pub fn serve_on(listener: TcpListener, app: Router) -> SocketAddr {
 pub struct Peers(Arc<Mutex<BTreeMap<SocketAddr, usize>>>);
 
 impl Peers {
-    /// Sees what comes to `app`, and so what its layers refuse.
+    /// Sees what comes to `app`, and so what its layers reject.
     pub fn watch(&self, app: Router) -> Router {
         let peers = Arc::clone(&self.0);
         app.layer(MapRequestLayer::new(move |request: Request| {

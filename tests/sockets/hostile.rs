@@ -1,38 +1,19 @@
 //! Missing and malformed keys, and bytes that are not HTTP.
 
 use super::exchange::*;
-use crate::common::cases::{SECOND, nanos, quota};
-use crate::common::http::{KEY, field, limiter, number};
-use crate::common::sockets::{listen, numbers, one_connection, over_sockets, settings};
+use crate::common::http::{KEY, limiter};
+use crate::common::sockets::over_sockets;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use http::{HeaderMap, StatusCode, Version};
-use reqwest::{Client, ClientBuilder, RequestBuilder};
+use axum::routing::get;
+use http::StatusCode;
 use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    future::{pending, ready},
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
-use tokio::net::TcpListener;
-use tokio::sync::{Barrier, mpsc};
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tollgate::tower::key::{ClientAddress, HeaderKey};
-use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
-use tower::util::MapRequestLayer;
-use tower::{Layer, service_fn};
+use tollgate::Quota;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
+use tower::Layer;
 
 /// Cases 42 and 44.
 #[test]

@@ -1,38 +1,20 @@
 //! The address of the client, as axum's server sees it and as proxies name it.
 
 use super::exchange::*;
-use crate::common::cases::{SECOND, nanos, quota};
-use crate::common::http::{KEY, field, limiter, number};
-use crate::common::sockets::{listen, numbers, one_connection, over_sockets, settings};
+use crate::common::http::{field, limiter};
+use crate::common::sockets::{one_connection, over_sockets};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use axum::response::Response;
-use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use http::{HeaderMap, StatusCode, Version};
-use reqwest::{Client, ClientBuilder, RequestBuilder};
+use axum::extract::ConnectInfo;
+use http::StatusCode;
 use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    future::{pending, ready},
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 use tokio::net::TcpListener;
-use tokio::sync::{Barrier, mpsc};
-use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
-use tollgate::tower::key::{ClientAddress, HeaderKey};
-use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
+use tollgate::tower::key::ClientAddress;
+use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
-use tower::util::MapRequestLayer;
-use tower::{Layer, service_fn};
+use tower::Layer;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

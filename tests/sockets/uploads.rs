@@ -186,7 +186,7 @@ fn thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user() {
     }
 }
 
-/// The response comes while the body is open: a call that streams to the server is told soon.
+/// The response comes while the body is open: a call that streams to the server gets it soon.
 #[test]
 fn a_stream_of_http_2_is_rejected_before_its_body_ends() {
     over_sockets(async {

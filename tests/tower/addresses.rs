@@ -1,18 +1,11 @@
 //! The address of the client as a key, also behind proxies.
 
 use super::keys::{found, key, with_header};
-use crate::common::http::{Inner, KEY, Limited, limiter, request, request_of};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use crate::common::http::request;
+use http::{HeaderName, Request};
 use proptest::prelude::*;
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
-use tollgate::tower::key::{
-    ClientAddress, Either, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
-};
-use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tollgate::tower::key::ClientAddress;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -53,7 +46,7 @@ fn without_a_peer_there_is_no_key() {
     assert_eq!(key(&behind_proxies(), &forwarded), None);
 }
 
-/// Case 39. tower_governor takes the leftmost address, whoever sent it.
+/// Case 39. tower_governor takes the leftmost address, whatever client sent it.
 #[test]
 fn an_untrusted_peer_is_the_client_whatever_it_says() {
     for lines in [
@@ -64,7 +57,7 @@ fn an_untrusted_peer_is_the_client_whatever_it_says() {
         let said = |header| client(&behind_proxies(), "203.0.113.7", header, lines);
         assert_eq!(said("x-forwarded-for"), "203.0.113.7");
         assert_eq!(said("forwarded"), "203.0.113.7");
-        // Without proxies nobody is trusted.
+        // Without proxies no peer is trusted.
         assert_eq!(
             client(&from_peer(), "10.0.0.1", "x-forwarded-for", lines),
             "10.0.0.1"
@@ -89,7 +82,7 @@ fn trusted_hops_are_walked_from_the_right_over_all_lines() {
         "203.0.113.7"
     );
     assert_eq!(client(&["198.51.100.1\t,\t 203.0.113.7 "]), "203.0.113.7");
-    // All of them proxies: the outermost is whoever started it.
+    // All of them proxies: the outermost one is the client.
     assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
     assert_eq!(
         client(&["203.0.113.7, 2001:db8:ffff::1, 10.0.0.2"]),
@@ -141,7 +134,7 @@ fn a_hop_that_is_no_address_ends_the_walk_where_it_stands() {
             "10.0.0.2",
             "{hop:?}"
         );
-        // To the left of the client nobody looks.
+        // The walk reads nothing to the left of the client.
         assert_eq!(
             client(&[&format!("{hop}, 203.0.113.7")]),
             "203.0.113.7",
@@ -361,7 +354,7 @@ fn an_invalid_network_or_prefix_is_an_error_with_value_and_bound() {
         from_peer().ipv4_prefix(33).unwrap_err().to_string(),
         "found \"33\" as an IPv4 prefix, expected at most 32 bits"
     );
-    // Everybody, and nobody, may be trusted by whoever says so.
+    // A caller may trust all peers, or none.
     let all = from_peer().x_forwarded_for(["0.0.0.0/0", "::/0"]).unwrap();
     assert_eq!(
         client(&all, "203.0.113.7", "x-forwarded-for", &["6.6.6.6"]),

@@ -11,13 +11,12 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
 };
+use tollgate::Quota;
 use tollgate::tower::key::{
     ClientAddress, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
 };
 use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
 use tower::{ServiceExt, layer::util::Stack};
 
 const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);

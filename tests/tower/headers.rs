@@ -2,7 +2,7 @@
 
 use crate::common::cases::{HOUR, SECOND, quota};
 use crate::common::http::{Inner, KEY, Limited, field, limiter, number, request_of};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sfv::{BareItem, List, ListEntry, Parser};
@@ -13,8 +13,7 @@ use std::{
     time::Duration,
 };
 use tollgate::tower::{
-    GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
-    RejectionResponse,
+    IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
 };
 use tollgate::{Decision, IntoPolicy, Quota};
 use tower::{Layer, service_fn};
@@ -401,7 +400,7 @@ async fn what_the_inner_service_has_written_is_neither_doubled_nor_mixed_with() 
 }
 
 #[tokio::test]
-async fn of_nested_layers_the_inner_one_is_told_of() {
+async fn of_nested_layers_the_inner_one_writes_the_headers() {
     let (by_key, _clock) = limiter(Quota::per_minute(2));
     let (by_method, _clock) = limiter(Quota::per_minute(50));
     let methods = tollgate::tower::key::from_fn(|request| Some(request.method.clone()));
@@ -412,14 +411,14 @@ async fn of_nested_layers_the_inner_one_is_told_of() {
         assert_eq!(response.status(), status);
         assert_eq!(field(response.headers(), "x-ratelimit-limit"), "2");
     }
-    // One without the inner key is told of the outer limit, from which all have spent.
+    // A request without the inner key gets the headers of the outer limit, from which all have spent.
     let response = service.send(crate::common::http::request("/")).await;
     assert_eq!(field(response.headers(), "x-ratelimit-limit"), "50");
     assert_eq!(field(response.headers(), "x-ratelimit-remaining"), "46");
 }
 
 #[tokio::test]
-async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
+async fn requests_without_a_key_get_the_headers_of_the_limit_that_they_share() {
     let (known, _clock) = limiter(Quota::per_minute(60));
     let (strangers, _clock) = limiter(Quota::per_hour(1));
     let layer = RateLimitLayer::new(known, KEY, OnMissingKey::Share(strangers))

@@ -2,13 +2,9 @@
 
 use crate::common::http::{Inner, KEY, Limited, limiter, request, request_of};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
-use proptest::prelude::*;
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::borrow::Cow;
 use tollgate::tower::key::{
-    ClientAddress, Either, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
+    Either, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
 };
 use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
@@ -85,7 +81,7 @@ fn a_header_and_an_extension_are_asked_for_without_a_copy() {
     ));
 }
 
-/// Whoever spoils his key must not get rid of his limit, nor come by another.
+/// A client that sends a malformed key must not lose its limit, nor get another one.
 #[tokio::test]
 async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
     let spoilt = || with_header("x-api-key", &[b"alice", b"x"]);

@@ -4,11 +4,9 @@ use crate::common::http::{
     Inner, InnerService, KEY, Limited, field, limiter, number, request, request_of,
 };
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
     future::{Future, Ready, pending, ready},
-    panic::catch_unwind,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -170,7 +168,7 @@ async fn a_request_costs_what_the_function_says() {
     let response = service.send(request_of("alice")).await;
     assert_eq!((response.status().as_u16(), remaining(&response)), (200, 2));
 
-    // What can never pass is told apart from what may pass later.
+    // A request that can never pass has another status than one that may pass later.
     for cost in ["11", "18446744073709551615"] {
         let response = service.send(costing(cost)).await;
         assert_eq!((response.status().as_u16(), remaining(&response)), (400, 2));
@@ -214,7 +212,7 @@ async fn the_error_of_the_inner_service_comes_out_as_it_is() {
         .await
         .unwrap_err();
     assert_eq!(error, Broken("down"));
-    // What was spent stays spent, and a refusal is no error.
+    // What was spent stays spent, and a rejection is no error.
     assert_eq!(limiter.peek("alice").remaining(), 1);
     _ = service.clone().oneshot(request_of("alice")).await;
     let refused = service.oneshot(request_of("alice")).await.unwrap();
@@ -271,7 +269,7 @@ impl Service<Request<String>> for Polled {
     }
 }
 
-/// Case 43. axum-governor calls a clone that nobody polled.
+/// Case 43. axum-governor calls a clone that was never polled.
 #[tokio::test]
 async fn the_service_that_was_polled_is_the_one_that_is_called() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
@@ -380,11 +378,11 @@ async fn a_response_goes_out_as_it_is_but_for_the_fields() {
     assert!(matches!(refused.body(), Opaque::Text(text) if text.contains("rate limit exceeded")));
 }
 
-/// Case 45, of what a layer says of itself, and of a refusal what an answer may print.
+/// Case 45, the debug output of a layer, and what a response may print of a rejection.
 #[tokio::test]
 async fn no_form_of_a_layer_shows_a_key() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let (shared, _clock) = crate::limiter(Quota::per_minute(1));
+    let (shared, _clock) = crate::common::http::limiter(Quota::per_minute(1));
     let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Share(shared))
         .respond_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
     let inner =
@@ -406,7 +404,7 @@ async fn no_form_of_a_layer_shows_a_key() {
     assert!(malformed.contains("invalid rate-limit key"), "{malformed}");
     let shown = format!(
         "{:?} {layer:?}",
-        OnMissingKey::Share(crate::limiter(Quota::per_minute(1)).0)
+        OnMissingKey::Share(crate::common::http::limiter(Quota::per_minute(1)).0)
     );
     for text in [denied, malformed, shown] {
         assert!(!text.contains("secret"), "{text}");

@@ -1,27 +1,18 @@
 //! The responses to rejected requests.
 
-use crate::common::cases::{HOUR, SECOND, quota};
 use crate::common::http::request;
 use crate::common::http::{Inner, KEY, Limited, field, limiter, number, request_of};
 use http::Method;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use proptest::prelude::*;
 use serde_json::{Value, json};
-use sfv::{BareItem, List, ListEntry, Parser};
 use std::panic::catch_unwind;
-use std::{
-    convert::Infallible,
-    future::ready,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{convert::Infallible, future::ready};
+use tollgate::Quota;
 use tollgate::tower::TextResponse;
 use tollgate::tower::{
-    GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
-    RejectionResponse,
+    GrpcResponse, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
 };
-use tollgate::{Decision, IntoPolicy, Quota};
 use tower::ServiceExt;
 use tower::{Layer, service_fn};
 
