@@ -15,7 +15,6 @@ use reqwest::{Client, RequestBuilder};
 use std::{
     convert::Infallible,
     future::ready,
-    io::Read,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},

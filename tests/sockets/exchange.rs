@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use tollgate::RateLimiter;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
-use tower::Layer;
 use tower::util::MapRequestLayer;
 
 pub fn by_key(

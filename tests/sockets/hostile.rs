@@ -7,13 +7,12 @@ use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 use std::{
-    io::{Read, Write},
+    io::Write,
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
 use tollgate::Quota;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
-use tower::Layer;
 
 /// Cases 42 and 44.
 #[test]

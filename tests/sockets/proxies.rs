@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use tollgate::tower::key::ClientAddress;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
 use tollgate::{Quota, RateLimiter};
-use tower::Layer;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

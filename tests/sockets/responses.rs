@@ -9,7 +9,6 @@ use axum::routing::get;
 use std::time::Duration;
 use tollgate::Quota;
 use tollgate::tower::{IetfDraft, OnMissingKey, ProblemResponse, RateLimitLayer};
-use tower::Layer;
 
 #[test]
 fn every_response_carries_the_numbers_of_its_decision() {

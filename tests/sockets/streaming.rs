@@ -18,7 +18,6 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tollgate::Quota;
-use tower::Layer;
 
 /// The second chunk is made after the first has arrived: a layer that collects the body would never send either.
 #[test]

@@ -400,7 +400,7 @@ async fn what_the_inner_service_has_written_is_neither_doubled_nor_mixed_with() 
 }
 
 #[tokio::test]
-async fn of_nested_layers_the_inner_one_writes_the_headers() {
+async fn of_nested_layers_the_inner_one_is_told_of() {
     let (by_key, _clock) = limiter(Quota::per_minute(2));
     let (by_method, _clock) = limiter(Quota::per_minute(50));
     let methods = tollgate::tower::key::from_fn(|request| Some(request.method.clone()));
