@@ -1,7 +1,7 @@
-//! Case 45: what the log is told. Keys are secrets, or names of people.
+//! Case 45: no event names a key. Keys are secrets, or names of people.
 //!
-//! In a test binary of its own, where every thread that refuses has a subscriber: tracing remembers
-//! of an event whether anybody listens, and may ask only the thread where it first occurs.
+//! In a test binary of its own, where every thread that rejects has a subscriber: tracing caches
+//! whether an event has a subscriber, and may ask only the thread where it first occurs.
 
 #![cfg(feature = "tracing")]
 
@@ -25,7 +25,7 @@ use tracing_subscriber::{filter::LevelFilter, util::SubscriberInitExt};
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    /// Hears what this thread is told at this level, until the guard is dropped.
+    /// Records the events of this thread at this level, until the guard is dropped.
     fn listen(&self, level: LevelFilter) -> DefaultGuard {
         tracing_subscriber::fmt()
             .with_max_level(level)
@@ -83,7 +83,7 @@ fn layer() -> RateLimitLayer<Arc<RateLimiter<String>>, HeaderKey, JsonResponse> 
 }
 
 #[tokio::test]
-async fn each_refusal_is_an_event_without_its_key() {
+async fn each_rejection_is_an_event_without_its_key() {
     let text = logged(LevelFilter::TRACE, layer()).await;
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(
@@ -96,7 +96,7 @@ async fn each_refusal_is_an_event_without_its_key() {
 }
 
 #[tokio::test]
-async fn a_refusal_over_a_socket_is_an_event_without_its_key() {
+async fn a_rejection_over_a_socket_is_an_event_without_its_key() {
     let lines = Lines::default();
     // Server and client are on this thread, and so heard.
     let _guard = lines.listen(LevelFilter::DEBUG);

@@ -1,14 +1,9 @@
-//! The host as a key: one bucket for each in all spellings and versions of HTTP, and none for what
-//! is no host.
+//! The host as a key: one bucket for each host in all spellings and versions of HTTP. A malformed
+//! host is no key.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
-use std::{borrow::Cow, collections::HashMap};
-
-use common::http::passed;
+use crate::common::http::passed;
 use http::{HeaderValue, Request, StatusCode, header};
+use std::{borrow::Cow, collections::HashMap};
 use tollgate::tower::key::{HeaderKey, HostName, KeyError, RequestKey, try_from_fn};
 use tollgate::tower::{Head, OnMissingKey};
 

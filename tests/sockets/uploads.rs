@@ -1,10 +1,16 @@
-//! Rejected uploads over real sockets: clients that keep their connection see the response, and
-//! slow or endless bodies hold no connection for longer than the limit.
+//! Rejected uploads: clients that keep their connection see the response. Slow or endless bodies
+//! hold no connection for longer than the limit.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::http::{KEY, limiter};
+use crate::common::sockets::{listen, one_connection, over_sockets};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use http::{StatusCode, Version};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use std::{
     convert::Infallible,
     io::{Read, Write},
@@ -17,17 +23,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
-use axum::serve::ListenerExt;
-use common::http::{KEY, limiter};
-use common::sockets::{listen, one_connection, over_sockets};
-use http::{StatusCode, Version};
-use http_body::Frame;
-use http_body_util::StreamBody;
 use tokio_stream::StreamExt;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{OnMissingKey, RateLimitLayer};
@@ -191,7 +186,7 @@ fn thousands_of_rejections_over_one_connection_of_http_2_harm_no_other_user() {
     }
 }
 
-/// The response comes while the body is open: a call that streams to the server is told soon.
+/// The response comes while the body is open: a call that streams to the server gets it soon.
 #[test]
 fn a_stream_of_http_2_is_rejected_before_its_body_ends() {
     over_sockets(async {

@@ -1,9 +1,11 @@
-//! Which bodies the layer reads before it answers, and which it leaves.
+//! Which bodies the layer reads before it responds.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::http::{KEY, field, limiter};
+use crate::common::threads::finishes;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -16,13 +18,6 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
-
-use bytes::Bytes;
-use common::http::{KEY, field, limiter};
-use common::threads::finishes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{
     GrpcResponse, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
@@ -330,7 +325,7 @@ fn a_body_over_the_byte_limit_is_left_and_the_close_is_announced() {
 }
 
 #[test]
-fn what_an_answer_says_of_the_connection_stays() {
+fn what_a_response_says_of_the_connection_stays() {
     let layer = rejecting().drain(1, Duration::ZERO).unwrap();
     let layer = layer.respond_with(|refusal| {
         let response = Response::builder().status(refusal.status());
@@ -391,7 +386,7 @@ fn a_time_limit_of_zero_reads_what_has_arrived() {
 }
 
 #[test]
-fn limits_that_make_no_sense_are_refused_by_their_value() {
+fn limits_out_of_range_are_errors_with_value_and_bound() {
     let refused = |bytes, time| rejecting().drain(bytes, time).unwrap_err().to_string();
     assert_eq!(
         refused(0, Duration::ZERO),

@@ -1,28 +1,22 @@
-//! The ways around a limit that its documentation names, played as a client would play them: each
+//! The ways around a limit that its documentation names, played as a client would play them. Each
 //! form that the documentation shows holds, and so do the ready-made keys.
 //!
 //! The old forms of the documentation stand in [`bypassed`], where the same attacks succeed.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
-
+use crate::common::http::{Inner, Limited, limiter, passed};
 use axum::Router;
 use axum::extract::MatchedPath;
 use axum::routing::get;
-use common::http::{Inner, Limited, limiter, passed};
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+use tollgate::Quota;
 use tollgate::tower::key::{
     ClientAddress, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
 };
 use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
 use tower::{ServiceExt, layer::util::Stack};
 
 const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
@@ -84,8 +78,6 @@ mod bypassed {
         assert_eq!(allowed_at_cost(cost, None).await, 100);
     }
 }
-
-// ---- A key, or an anonymous client.
 
 const ADDRESS: [u8; 4] = [203, 0, 113, 7];
 
@@ -172,8 +164,6 @@ async fn a_made_up_key_is_the_anonymous_client_where_keys_are_looked_up() {
     );
 }
 
-// ---- Methods.
-
 fn made_up_methods() -> Vec<Request<()>> {
     let methods = ["POST", "PUT", "GEU", "GEV", "get"];
     let methods = methods.map(|method| Method::from_bytes(method.as_bytes()).unwrap());
@@ -193,8 +183,6 @@ async fn made_up_methods_share_a_bucket() {
     let both = ExtensionKey::<Owner>::new().and(is_reading());
     assert_eq!(passed(both, REFUSE, of_alice.collect()).await, 1);
 }
-
-// ---- Exemptions and costs.
 
 /// The statuses of these paths, of a service whose files are in a nested router.
 async fn files<F>(is_public: F, paths: &[&str]) -> Vec<u16>
@@ -314,8 +302,6 @@ fn a_chunked_body_costs_the_longest_one_whatever_length_is_told() {
     }
 }
 
-// ---- Addresses.
-
 /// The addresses of the examples: the proxies alone are trusted, and not their neighbours.
 #[tokio::test]
 async fn a_neighbour_of_the_proxies_is_not_believed() {
@@ -407,46 +393,4 @@ async fn one_address_with_the_smaller_limit_cannot_lock_an_account_out() {
 async fn several_addresses_together_can_lock_an_account_out() {
     assert_eq!(remaining_after_30_attempts(3, 3, true).await, 1);
     assert_eq!(remaining_after_30_attempts(3, 4, true).await, 0);
-}
-
-// ---- What a rejection says.
-
-/// Case 78.
-#[tokio::test]
-async fn a_key_that_is_too_long_says_so_and_is_rejected_whatever_the_rule() {
-    let strangers = Arc::new(RateLimiter::new(Quota::per_hour(100)));
-    for (no_key, status) in [
-        (OnMissingKey::Allow, 400),
-        (OnMissingKey::Share(strangers.clone()), 400),
-        (OnMissingKey::Reject(StatusCode::FORBIDDEN), 403),
-    ] {
-        let (limiter, _clock) = limiter::<String, 1>(Quota::per_hour(1));
-        let key = HeaderKey::from_static("x-api-key").max_len(36);
-        let layer = RateLimitLayer::new(limiter.clone(), key, no_key);
-        let service = Inner::default().behind(&layer);
-        let request = from_address(Some(&"a".repeat(37))).map(|()| String::new());
-        let response = service.send(request).await;
-        assert_eq!(response.status(), status);
-        let reason = response.status().canonical_reason().unwrap();
-        let why = r#"rate-limit key "x-api-key" is longer than 36 bytes"#;
-        assert_eq!(*response.body(), format!("{reason}: {why}\n"));
-        assert!(limiter.is_empty());
-    }
-    assert_eq!(strangers.peek(&()).remaining(), 100);
-
-    // Nor does another key stand in for it.
-    let long = from_address(Some(&"a".repeat(257)));
-    let key = HeaderKey::from_static("x-api-key");
-    let too_long = Err(KeyError::TooLong { max_len: 256 });
-    let head = Head::from(&long);
-    assert_eq!(key.clone().or(from_peer()).key(&head), too_long);
-    let absent = from_fn(|_| None::<u8>);
-    assert_eq!(
-        key.clone().and(absent).key(&head).err(),
-        Some(KeyError::TooLong { max_len: 256 })
-    );
-    assert_eq!(
-        absent.and(key).key(&head).err(),
-        Some(KeyError::TooLong { max_len: 256 })
-    );
 }

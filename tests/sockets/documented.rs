@@ -1,16 +1,12 @@
-//! Documented keys over real sockets: the host in either version of HTTP, and Unix sockets.
+//! Documented keys: the host in either version of HTTP, and Unix sockets.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::http::limiter;
+use crate::common::served::{Served, answer};
+use crate::common::sockets::over_sockets;
 use axum::{
     Router,
     routing::{get, post},
 };
-use common::http::limiter;
-use common::served::{Served, answer};
-use common::sockets::over_sockets;
 use http::{StatusCode, header};
 use reqwest::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -203,7 +199,7 @@ mod unix {
             let left: &RateLimiter<u32> = &limiter;
             assert_eq!(left.peek(&own.unwrap()).remaining(), 0);
 
-            // Served without the peer's user it is not open, but refuses.
+            // Served without the peer's user it rejects all requests.
             let (socket, listener) = Socket::listen("unserved");
             tokio::spawn(axum::serve(listener, router).into_future());
             assert_eq!(socket.status("").await, 500);

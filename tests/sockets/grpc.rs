@@ -1,22 +1,17 @@
-//! The layer in front of a gRPC service, over real sockets and asked by tonic's client.
+//! The layer in front of a gRPC service, called by tonic's client.
 //!
 //! The service is tonic's own for health checks, served by tonic and by axum.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::cases::{DAY, SECOND, nanos, quota};
+use crate::common::http::{KEY, field, limiter};
+use crate::common::sockets::{listen, numbers, over_sockets};
+use axum::Router;
+use http::{HeaderMap, StatusCode};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
-
-use axum::Router;
-use common::cases::{DAY, SECOND, nanos, quota};
-use common::http::{KEY, field, limiter};
-use common::sockets::{listen, numbers, over_sockets};
-use http::{HeaderMap, StatusCode};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tollgate::tower::key::{ClientAddress, HeaderKey};
@@ -38,7 +33,7 @@ type Serve = fn(TcpListener, Limits) -> Served;
 const SERVERS: [Serve; 2] = [by_tonic, by_axum];
 
 #[test]
-fn a_refused_call_is_resource_exhausted_and_says_when_to_retry() {
+fn a_rejected_call_is_resource_exhausted_and_says_when_to_retry() {
     over_sockets(async {
         for serve in SERVERS {
             // A unit takes 1.5 s.
@@ -79,7 +74,7 @@ fn a_refused_call_is_resource_exhausted_and_says_when_to_retry() {
 
 /// Clients of other makes look at the status of HTTP first.
 #[test]
-fn a_refused_call_is_http_200_with_no_body_and_the_status_in_the_header() {
+fn a_rejected_call_is_http_200_without_body_and_its_status_in_the_header() {
     over_sockets(async {
         for serve in SERVERS {
             let (limiter, _clock) = limiter(Quota::per_second(1).burst(1));
@@ -119,7 +114,7 @@ fn a_call_that_fails_within_carries_the_numbers_too() {
 }
 
 #[test]
-fn a_call_without_a_key_is_answered_by_the_status_that_was_chosen() {
+fn a_call_without_a_key_has_the_status_that_was_set() {
     over_sockets(async {
         for serve in SERVERS {
             for (status, code) in [

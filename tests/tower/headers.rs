@@ -1,25 +1,19 @@
-//! What clients are told: header fields and bodies.
+//! The headers of responses.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
+use crate::common::cases::{HOUR, SECOND, quota};
+use crate::common::http::{Inner, KEY, Limited, field, limiter, number, request_of};
+use http::{HeaderMap, Request, Response};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sfv::{BareItem, List, ListEntry, Parser};
 use std::{
     convert::Infallible,
     future::ready,
     sync::{Arc, Mutex},
     time::Duration,
 };
-
-use common::cases::{HOUR, SECOND, quota};
-use common::http::{Inner, KEY, Limited, field, limiter, number, request_of};
-use http::{HeaderMap, Request, Response, StatusCode};
-use proptest::prelude::*;
-use serde_json::{Value, json};
-use sfv::{BareItem, List, ListEntry, Parser};
 use tollgate::tower::{
-    GrpcResponse, IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer,
-    RejectionResponse,
+    IetfDraft, JsonResponse, OnMissingKey, ProblemResponse, RateLimitLayer, RejectionResponse,
 };
 use tollgate::{Decision, IntoPolicy, Quota};
 use tower::{Layer, service_fn};
@@ -323,7 +317,7 @@ async fn quotas_go_by_the_names_that_they_are_given_whenever_that_is() {
 }
 
 #[test]
-fn a_name_that_no_structured_field_carries_is_refused_with_its_reason() {
+fn an_invalid_name_of_a_quota_is_an_error_with_its_reason() {
     let named = |names: [&str; 2]| {
         let (limiter, _clock) = limiter([Quota::per_minute(1), Quota::per_hour(60)]);
         let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Allow);
@@ -417,14 +411,14 @@ async fn of_nested_layers_the_inner_one_is_told_of() {
         assert_eq!(response.status(), status);
         assert_eq!(field(response.headers(), "x-ratelimit-limit"), "2");
     }
-    // One without the inner key is told of the outer limit, from which all have spent.
-    let response = service.send(common::http::request("/")).await;
+    // A request without the inner key gets the headers of the outer limit, from which all have spent.
+    let response = service.send(crate::common::http::request("/")).await;
     assert_eq!(field(response.headers(), "x-ratelimit-limit"), "50");
     assert_eq!(field(response.headers(), "x-ratelimit-remaining"), "46");
 }
 
 #[tokio::test]
-async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
+async fn requests_without_a_key_get_the_headers_of_the_limit_that_they_share() {
     let (known, _clock) = limiter(Quota::per_minute(60));
     let (strangers, _clock) = limiter(Quota::per_hour(1));
     let layer = RateLimitLayer::new(known, KEY, OnMissingKey::Share(strangers))
@@ -435,257 +429,23 @@ async fn requests_without_a_key_are_told_of_the_limit_that_they_share() {
     let policy = field(response.headers(), "ratelimit-policy");
     assert_eq!(policy, r#""minute";q=60;w=60"#);
     for status in [200, 429] {
-        let response = service.send(common::http::request("/")).await;
+        let response = service.send(crate::common::http::request("/")).await;
         assert_eq!(response.status(), status);
         let headers = response.headers();
         assert_eq!(field(headers, "x-ratelimit-limit"), "1");
         assert_eq!(field(headers, "ratelimit-policy"), r#""hour";q=1;w=3600"#);
         assert_eq!(field(headers, "ratelimit"), r#""hour";r=0;t=3600"#);
     }
-    let refused = service.send(common::http::request("/")).await;
+    let refused = service.send(crate::common::http::request("/")).await;
     let problem: Value = serde_json::from_str(refused.body()).unwrap();
     assert_eq!(problem["violated-policies"], json!(["hour"]));
     // What is set later is set for both.
     let layer = layer.quota_names(["all"]).unwrap().without_x_ratelimit();
     let service = Inner::default().behind(&layer);
-    for request in [request_of("alice"), common::http::request("/")] {
+    for request in [request_of("alice"), crate::common::http::request("/")] {
         let response = service.send(request).await;
         assert!(!response.headers().contains_key("x-ratelimit-limit"));
         let policies = list(response.headers(), "ratelimit-policy");
         assert_eq!(member(&policies, 0).0, "all");
     }
-}
-
-#[tokio::test]
-async fn an_answer_of_ones_own_sees_the_refusal_and_keeps_its_fields() {
-    let (limiter, _clock) = limiter(Quota::per_minute(3));
-    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::FORBIDDEN))
-        .cost(|request| number(request.headers, "cost"))
-        .respond_with(|refusal| {
-            let decision = refusal.decision().map(|decision| decision.remaining());
-            let violated: Vec<&str> = refusal.violated_quotas().collect();
-            assert_eq!(refusal.key_error().is_some(), decision.is_none());
-            let padded = format!("{:*>60}", refusal.to_string());
-            assert_eq!(format!("{refusal:*>60}"), padded);
-            let path = refusal.request().path();
-            let text = format!(
-                "{refusal}: {decision:?} {} {violated:?} {path}",
-                refusal.cost()
-            );
-            let response = Response::builder()
-                .status(503)
-                .header("retry-after", "soon");
-            response.body(text).unwrap()
-        });
-    let service = Inner::default().behind(&layer);
-    let send = |cost: u64| {
-        let mut request = request_of("alice");
-        request.headers_mut().insert("cost", cost.into());
-        service.send(request)
-    };
-    assert_eq!(send(2).await.status(), 200);
-    let response = send(2).await;
-    assert_eq!(response.status(), 503);
-    assert_eq!(field(response.headers(), "retry-after"), "soon");
-    assert_eq!(field(response.headers(), "x-ratelimit-remaining"), "1");
-    assert_eq!(
-        response.body(),
-        r#"rate limit exceeded: Some(1) 2 ["minute"] /"#
-    );
-    let never = "a request that costs 4 exceeds the burst of 3";
-    assert_eq!(
-        *send(4).await.body(),
-        format!("{never}: Some(1) 4 [\"minute\"] /")
-    );
-    let response = service.send(common::http::request("/a")).await;
-    let lacking = r#"missing rate-limit key "x-api-key""#;
-    assert_eq!(*response.body(), format!("{lacking}: None 0 [] /a"));
-}
-
-/// What a layer with this answer says, not now, never and without a key.
-async fn answers<A>(answer: A) -> [Response<String>; 3]
-where
-    A: RejectionResponse<String> + Send + Sync + 'static,
-{
-    let (limiter, _clock) = limiter(Quota::per_minute(4));
-    let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::UNAUTHORIZED))
-        .cost(|request| number(request.headers, "cost"))
-        .respond(answer);
-    let service = Inner::default().behind(&layer);
-    let costing = |cost: u64, mut request: Request<String>| {
-        request.headers_mut().insert("cost", cost.into());
-        service.send(request)
-    };
-    assert_eq!(costing(3, request_of("alice")).await.status(), 200);
-    [
-        costing(2, request_of("alice")).await,
-        costing(5, request_of("alice")).await,
-        costing(1, common::http::request("/")).await,
-    ]
-}
-
-#[tokio::test]
-async fn text_is_a_line() {
-    let [denied, never, keyless] = answers(tollgate::tower::TextResponse).await;
-    assert_eq!(
-        denied.body(),
-        "Too Many Requests: rate limit exceeded; retry after 15 s\n"
-    );
-    assert_eq!(
-        never.body(),
-        "Bad Request: a request that costs 5 exceeds the burst of 4\n"
-    );
-    assert_eq!(
-        keyless.body(),
-        "Unauthorized: missing rate-limit key \"x-api-key\"\n"
-    );
-    for (response, status) in [(denied, 429), (never, 400), (keyless, 401)] {
-        assert_eq!(response.status(), status);
-        assert_eq!(
-            field(response.headers(), "content-type"),
-            "text/plain; charset=utf-8"
-        );
-    }
-}
-
-#[tokio::test]
-async fn json_says_when_to_retry_in_the_number_of_the_field() {
-    let [denied, never, keyless] = answers(JsonResponse).await;
-    assert_eq!(
-        denied.body(),
-        r#"{"detail":"rate limit exceeded","retry_after_seconds":15}"#
-    );
-    assert_eq!(field(denied.headers(), "retry-after"), "15");
-    assert_eq!(
-        never.body(),
-        r#"{"detail":"a request that costs 5 exceeds the burst of 4"}"#
-    );
-    assert_eq!(
-        keyless.body(),
-        r#"{"detail":"missing rate-limit key \"x-api-key\""}"#
-    );
-    for (response, status) in [(denied, 429), (never, 400), (keyless, 401)] {
-        assert_eq!(response.status(), status);
-        assert_eq!(
-            field(response.headers(), "content-type"),
-            "application/json"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_problem_has_the_drafts_type_and_the_policies_that_were_violated() {
-    let [denied, never, keyless] = answers(ProblemResponse).await;
-    let exceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
-    for (response, expected) in [
-        (
-            denied,
-            json!({
-                "type": exceeded, "title": "Quota exceeded", "status": 429,
-                "detail": "rate limit exceeded", "violated-policies": ["minute"],
-            }),
-        ),
-        (
-            never,
-            json!({
-                "type": "about:blank", "title": "Bad Request", "status": 400,
-                "detail": "a request that costs 5 exceeds the burst of 4",
-            }),
-        ),
-        (
-            keyless,
-            json!({
-                "type": "about:blank", "title": "Unauthorized", "status": 401,
-                "detail": "missing rate-limit key \"x-api-key\"",
-            }),
-        ),
-    ] {
-        assert_eq!(
-            field(response.headers(), "content-type"),
-            "application/problem+json"
-        );
-        assert_eq!(response.status().as_u16(), expected["status"]);
-        let problem: Value = serde_json::from_str(response.body()).unwrap();
-        assert_eq!(problem, expected);
-    }
-}
-
-#[tokio::test]
-async fn grpc_has_its_own_status_over_200() {
-    let [denied, never, keyless] = answers(GrpcResponse).await;
-    for (response, status, pushback, message) in [
-        (denied, "8", Some("15000"), "rate limit exceeded"),
-        (
-            never,
-            "3",
-            None,
-            "a request that costs 5 exceeds the burst of 4",
-        ),
-        (keyless, "16", None, "missing rate-limit key \"x-api-key\""),
-    ] {
-        assert_eq!(response.status(), 200);
-        let headers = response.headers();
-        assert_eq!(field(headers, "content-type"), "application/grpc");
-        assert_eq!(field(headers, "grpc-status"), status);
-        assert_eq!(field(headers, "grpc-message"), message);
-        match pushback {
-            Some(pushback) => assert_eq!(field(headers, "grpc-retry-pushback-ms"), pushback),
-            None => assert!(!headers.contains_key("grpc-retry-pushback-ms")),
-        }
-        assert!(response.body().is_empty());
-    }
-}
-
-#[tokio::test]
-async fn a_request_without_a_key_has_the_grpc_status_of_its_http_status() {
-    for (status, code) in [
-        (400, "3"),
-        (401, "16"),
-        (403, "7"),
-        (404, "5"),
-        (429, "8"),
-        (409, "10"),
-        (500, "13"),
-        (501, "12"),
-        (503, "14"),
-        (504, "4"),
-        (418, "2"),
-        (499, "1"),
-    ] {
-        let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let status = StatusCode::from_u16(status).unwrap();
-        let layer =
-            RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)).respond(GrpcResponse);
-        let response = Inner::default()
-            .behind(&layer)
-            .send(common::http::request("/"))
-            .await;
-        assert_eq!(field(response.headers(), "grpc-status"), code);
-    }
-}
-
-/// A status without a reason, which a user may invent, has an answer too.
-#[tokio::test]
-async fn a_status_that_nobody_knows_is_answered() {
-    async fn answer(answer: impl RejectionResponse<String> + Send + Sync + 'static) -> String {
-        let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let status = StatusCode::from_u16(599).unwrap();
-        let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(status)).respond(answer);
-        let response = Inner::default()
-            .behind(&layer)
-            .send(common::http::request("/"))
-            .await;
-        assert_eq!(response.status(), status);
-        response.into_body()
-    }
-    assert!(
-        answer(tollgate::tower::TextResponse)
-            .await
-            .starts_with("Rejected: ")
-    );
-    let problem: Value = serde_json::from_str(&answer(ProblemResponse).await).unwrap();
-    assert_eq!(
-        (&problem["title"], &problem["status"]),
-        (&json!("Rejected"), &json!(599))
-    );
 }

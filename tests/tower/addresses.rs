@@ -1,295 +1,11 @@
-//! What requests are limited by: ready-made keys, combined ones, and the client behind proxies.
+//! The address of the client as a key, also behind proxies.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
-
-use common::http::{Inner, KEY, Limited, limiter, request, request_of};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use super::keys::{found, key, with_header};
+use crate::common::http::request;
+use http::{HeaderName, Request};
 use proptest::prelude::*;
-use tollgate::tower::key::{
-    ClientAddress, Either, ExtensionKey, HeaderKey, KeyError, RequestKey, from_fn, try_from_fn,
-};
-use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
-use tollgate::{Quota, RateLimiter};
-
-type Stored<K> = <<K as RequestKey>::Key as ToOwned>::Owned;
-
-/// The key of a request, as the limiter stores it.
-fn found<K: RequestKey, B>(key: &K, request: &Request<B>) -> Result<Stored<K>, KeyError> {
-    key.key(&Head::from(request)).map(Cow::into_owned)
-}
-
-/// The key of a request, where that is absent otherwise.
-fn key<K: RequestKey, B>(key: &K, request: &Request<B>) -> Option<Stored<K>> {
-    match found(key, request) {
-        Ok(key) => Some(key),
-        Err(KeyError::Missing) => None,
-        Err(why) => panic!("{why:?}"),
-    }
-}
-
-fn with_header(name: &str, values: &[&[u8]]) -> Request<String> {
-    let mut request = request("/");
-    for value in values {
-        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        let value = HeaderValue::from_bytes(value).unwrap();
-        request.headers_mut().append(name, value);
-    }
-    request
-}
-
-/// Case 44.
-#[test]
-fn a_header_is_a_key_only_if_there_is_no_doubt_about_it() {
-    let key_of = |values: &[&[u8]]| found(&KEY, &with_header("x-api-key", values));
-    let is = |key: &str| Ok(key.to_owned());
-    assert_eq!(key_of(&[b"alice"]), is("alice"));
-    assert_eq!(key_of(&["größe".as_bytes()]), is("größe"));
-    assert_eq!(key_of(&[b"a b, c"]), is("a b, c"));
-    // HTTP/1 servers cut spaces off, those of HTTP/2 do not: it is one key all the same.
-    for spaced in [&b" alice"[..], b"alice ", b"\talice\t "] {
-        assert_eq!(key_of(&[spaced]), is("alice"));
-    }
-    assert_eq!(key_of(&[]), Err(KeyError::Missing));
-    assert_eq!(key_of(&[b""]), Err(KeyError::Malformed));
-    assert_eq!(key_of(&[b" "]), Err(KeyError::Malformed));
-    assert_eq!(key_of(&[b"\xff\xfe"]), Err(KeyError::Malformed));
-    // The service behind might go by another of them.
-    assert_eq!(key_of(&[b"alice", b"bob"]), Err(KeyError::Malformed));
-    assert_eq!(key_of(&[b"alice", b"alice"]), Err(KeyError::Malformed));
-    // Or a stranger could fill the table with long ones.
-    assert_eq!(key_of(&[&[b'a'; 256]]), is(&"a".repeat(256)));
-    let too_long = |max_len| Err(KeyError::TooLong { max_len });
-    assert_eq!(key_of(&[&[b'a'; 257]]), too_long(256));
-    let short = HeaderKey::from_static("x-api-key").max_len(5);
-    assert_eq!(found(&short, &request_of("alice")), is("alice"));
-    assert_eq!(found(&short, &request_of("alicia")), too_long(5));
-    let named = HeaderKey::from(HeaderName::from_static("x-other"));
-    assert_eq!(found(&named, &with_header("X-Other", &[b"7"])), is("7"));
-    let long = with_header("x-other", &[&[b'a'; 257]]);
-    assert_eq!(found(&named, &long), too_long(256));
-}
-
-/// Case 47. What is borrowed is looked up as it is: only a key that is stored is copied.
-#[test]
-fn a_header_and_an_extension_are_asked_for_without_a_copy() {
-    let request = request_of("alice");
-    let key = KEY.key(&Head::from(&request));
-    assert!(matches!(key, Ok(Cow::Borrowed("alice"))));
-    let request = request_with("of a user".to_owned());
-    let key = ExtensionKey::<String>::new();
-    assert!(matches!(
-        key.key(&Head::from(&request)),
-        Ok(Cow::Borrowed(_))
-    ));
-}
-
-/// Whoever spoils his key must not get rid of his limit, nor come by another.
-#[tokio::test]
-async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
-    let spoilt = || with_header("x-api-key", &[b"alice", b"x"]);
-    let (strangers, _clock) = limiter(Quota::per_minute(100));
-    for (rule, status, of_the_absent) in [
-        (OnMissingKey::Allow, 400, 200),
-        (OnMissingKey::Share(strangers.clone()), 400, 200),
-        (OnMissingKey::Reject(StatusCode::FORBIDDEN), 403, 403),
-    ] {
-        let inner = Inner::default();
-        let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let layer = RateLimitLayer::new(limiter.clone(), KEY, rule);
-        let response = inner.behind(&layer).send(spoilt()).await;
-        assert_eq!(response.status(), status);
-        assert!(
-            response.body().contains("invalid rate-limit key"),
-            "{}",
-            response.body()
-        );
-        assert_eq!(inner.calls(), 0);
-        assert!(limiter.is_empty());
-        let response = inner.behind(&layer).send(request("/")).await;
-        assert_eq!(response.status(), of_the_absent);
-    }
-    assert_eq!(strangers.peek(&()).remaining(), 99);
-
-    let anybody = from_fn(|_| Some(()));
-    assert_eq!(found(&KEY.or(anybody), &spoilt()), Err(KeyError::Malformed));
-    assert_eq!(
-        found(&KEY.or(anybody).or(anybody), &spoilt()),
-        Err(KeyError::Malformed)
-    );
-    let nobody = from_fn(|_| None::<()>);
-    assert_eq!(found(&KEY.and(nobody), &spoilt()), Err(KeyError::Malformed));
-    assert_eq!(found(&nobody.and(KEY), &spoilt()), Err(KeyError::Malformed));
-    assert_eq!(
-        found(&nobody.and(KEY), &request_of("alice")),
-        Err(KeyError::Missing)
-    );
-    assert_eq!(
-        found(&KEY.and(anybody), &request("/")),
-        Err(KeyError::Missing)
-    );
-    assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(KeyError::Malformed));
-}
-
-#[tokio::test]
-async fn a_key_may_be_chosen_when_the_service_starts() {
-    for (is_other, statuses) in [(true, [400, 400]), (false, [200, 429])] {
-        let key: Box<dyn RequestKey<Key = str> + Send + Sync> = if is_other {
-            Box::new(HeaderKey::from_static("x-other"))
-        } else {
-            Box::new(KEY)
-        };
-        let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let layer =
-            RateLimitLayer::new(limiter, key, OnMissingKey::Reject(StatusCode::BAD_REQUEST));
-        let service = Inner::default().behind(&layer);
-        assert_eq!(service.statuses(2, || request_of("alice")).await, statuses);
-    }
-}
-
-#[test]
-fn a_closure_may_say_why_it_finds_nothing() {
-    let number = try_from_fn(|request| {
-        let header = request.headers.get("x-api-key").ok_or(KeyError::Missing)?;
-        let text = header.to_str().map_err(|_| KeyError::Malformed)?;
-        text.parse::<u64>().map_err(|_| KeyError::Malformed)
-    });
-    assert_eq!(found(&number, &request_of("7")), Ok(7));
-    assert_eq!(
-        found(&number, &request_of("seven")),
-        Err(KeyError::Malformed)
-    );
-    assert_eq!(found(&number, &request("/")), Err(KeyError::Missing));
-    let anybody = from_fn(|_| Some(()));
-    assert_eq!(
-        found(&number.or(anybody), &request_of("seven")),
-        Err(KeyError::Malformed)
-    );
-}
-
-/// Case 44, through the layer: garbage is answered by the rule, and nothing of it is stored.
-#[tokio::test]
-async fn garbage_is_refused_and_leaves_nothing_behind() {
-    let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(
-        limiter.clone(),
-        KEY,
-        OnMissingKey::Reject(StatusCode::BAD_REQUEST),
-    );
-    let service = Inner::default().behind(&layer);
-    let huge = vec![b'k'; 1 << 20];
-    for garbage in [&b"\x80"[..], b"\xed\xa0\x80", b"", &huge] {
-        let mut request = with_header("x-api-key", &[garbage]);
-        *request.method_mut() = Method::from_bytes(b"GARBAGE!").unwrap();
-        *request.uri_mut() = "*".parse().unwrap();
-        assert_eq!(service.send(request).await.status(), 400);
-    }
-    assert!(limiter.is_empty());
-    let mut request = request_of("alice");
-    *request.method_mut() = Method::from_bytes(b"GARBAGE!").unwrap();
-    assert_eq!(service.send(request).await.status(), 200);
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct UserId(u64);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Tier(u8);
-
-fn request_with<T: Clone + Send + Sync + 'static>(extension: T) -> Request<String> {
-    let mut request = request("/");
-    request.extensions_mut().insert(extension);
-    request
-}
-
-#[test]
-fn an_extension_is_found_by_its_type() {
-    assert_eq!(
-        key(&ExtensionKey::<UserId>::new(), &request_with(UserId(7))),
-        Some(UserId(7))
-    );
-    assert_eq!(
-        key(&ExtensionKey::<UserId>::new(), &request_with(Tier(7))),
-        None
-    );
-    assert_eq!(key(&ExtensionKey::<UserId>::default(), &request("/")), None);
-    assert_eq!(
-        format!("{:?}", ExtensionKey::<u64>::new()),
-        "ExtensionKey<u64>"
-    );
-}
-
-#[test]
-fn a_closure_finds_whatever_it_likes() {
-    let host_and_path = from_fn(|request| {
-        let host = request.headers.get("host")?.to_str().ok()?;
-        Some((host.to_owned(), request.path().to_owned()))
-    });
-    let hosted = Request::get("/a?b")
-        .header("host", "example.com")
-        .body(())
-        .unwrap();
-    let expected = ("example.com".to_owned(), "/a".to_owned());
-    assert_eq!(key(&host_and_path, &hosted), Some(expected));
-    assert_eq!(key(&host_and_path, &request("/a")), None);
-}
-
-#[test]
-fn keys_combine() {
-    let both = ExtensionKey::<UserId>::new().and(ExtensionKey::<Tier>::new());
-    let mut request = request_with(UserId(7));
-    assert_eq!(key(&both, &request), None);
-    request.extensions_mut().insert(Tier(1));
-    assert_eq!(key(&both, &request), Some((UserId(7), Tier(1))));
-
-    let either = ExtensionKey::<UserId>::new().or(KEY);
-    assert_eq!(
-        key(&either, &request_with(UserId(7))),
-        Some(Either::First(UserId(7)))
-    );
-    assert_eq!(
-        key(&either, &request_of("alice")),
-        Some(Either::Second("alice".to_owned()))
-    );
-    assert_eq!(key(&either, &common::http::request("/")), None);
-    // One is never taken for the other.
-    let same = from_fn(|_| Some(1)).or(from_fn(|_| Some(1)));
-    assert_ne!(
-        key(&same, &common::http::request("/")),
-        Some(Either::Second(1))
-    );
-    // And they nest.
-    let nested = both.or(either);
-    assert_eq!(
-        key(&nested, &request_of("alice")),
-        Some(Either::Second(Either::Second("alice".to_owned())))
-    );
-}
-
-#[tokio::test]
-async fn combined_keys_limit_each_pair_alone() {
-    let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let by = KEY.and(from_fn(|request| Some(request.method.clone())));
-    let layer = RateLimitLayer::new(limiter, by, OnMissingKey::Allow);
-    let service = Inner::default().behind(&layer);
-    let posted = || {
-        let mut request = request_of("alice");
-        *request.method_mut() = Method::POST;
-        request
-    };
-    assert_eq!(
-        service.statuses(2, || request_of("alice")).await,
-        [200, 429]
-    );
-    assert_eq!(service.statuses(2, posted).await, [200, 429]);
-    assert_eq!(service.statuses(2, || request_of("bob")).await, [200, 429]);
-}
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tollgate::tower::key::ClientAddress;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -330,7 +46,7 @@ fn without_a_peer_there_is_no_key() {
     assert_eq!(key(&behind_proxies(), &forwarded), None);
 }
 
-/// Case 39. tower_governor takes the leftmost address, whoever sent it.
+/// Case 39. tower_governor takes the leftmost address, whatever client sent it.
 #[test]
 fn an_untrusted_peer_is_the_client_whatever_it_says() {
     for lines in [
@@ -341,7 +57,7 @@ fn an_untrusted_peer_is_the_client_whatever_it_says() {
         let said = |header| client(&behind_proxies(), "203.0.113.7", header, lines);
         assert_eq!(said("x-forwarded-for"), "203.0.113.7");
         assert_eq!(said("forwarded"), "203.0.113.7");
-        // Without proxies nobody is trusted.
+        // Without proxies no peer is trusted.
         assert_eq!(
             client(&from_peer(), "10.0.0.1", "x-forwarded-for", lines),
             "10.0.0.1"
@@ -366,7 +82,7 @@ fn trusted_hops_are_walked_from_the_right_over_all_lines() {
         "203.0.113.7"
     );
     assert_eq!(client(&["198.51.100.1\t,\t 203.0.113.7 "]), "203.0.113.7");
-    // All of them proxies: the outermost is whoever started it.
+    // All of them proxies: the outermost one is the client.
     assert_eq!(client(&["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
     assert_eq!(
         client(&["203.0.113.7, 2001:db8:ffff::1, 10.0.0.2"]),
@@ -418,7 +134,7 @@ fn a_hop_that_is_no_address_ends_the_walk_where_it_stands() {
             "10.0.0.2",
             "{hop:?}"
         );
-        // To the left of the client nobody looks.
+        // The walk reads nothing to the left of the client.
         assert_eq!(
             client(&[&format!("{hop}, 203.0.113.7")]),
             "203.0.113.7",
@@ -600,7 +316,7 @@ fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
 }
 
 #[test]
-fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
+fn an_invalid_network_or_prefix_is_an_error_with_value_and_bound() {
     let refused = |network: &str| {
         from_peer()
             .x_forwarded_for([network])
@@ -638,7 +354,7 @@ fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
         from_peer().ipv4_prefix(33).unwrap_err().to_string(),
         "found \"33\" as an IPv4 prefix, expected at most 32 bits"
     );
-    // Everybody, and nobody, may be trusted by whoever says so.
+    // A caller may trust all peers, or none.
     let all = from_peer().x_forwarded_for(["0.0.0.0/0", "::/0"]).unwrap();
     assert_eq!(
         client(&all, "203.0.113.7", "x-forwarded-for", &["6.6.6.6"]),
@@ -649,12 +365,6 @@ fn a_setting_that_cannot_be_is_refused_with_value_and_bound() {
         client(&nobody, "10.0.0.1", "x-forwarded-for", &["6.6.6.6"]),
         "10.0.0.1"
     );
-}
-
-#[should_panic(expected = "HeaderName::from_static with invalid bytes")]
-#[test]
-fn a_header_that_is_no_name_is_refused_when_it_is_set_up() {
-    _ = HeaderKey::from_static("X-Upper");
 }
 
 proptest! {
@@ -707,40 +417,4 @@ fn client_address() -> impl Strategy<Value = IpAddr> {
         IpAddr::V4(ipv4) => ipv4.octets()[0] != 10,
         IpAddr::V6(ipv6) => ipv6.segments()[..3] != [0x2001, 0xdb8, 0xffff],
     })
-}
-
-/// What is stored is what a limiter without a layer would store.
-#[tokio::test]
-async fn the_limiter_can_be_asked_beside_the_layer() {
-    let limiter = std::sync::Arc::new(RateLimiter::<String>::new(Quota::per_hour(2)));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, OnMissingKey::Allow);
-    let service = Inner::default().behind(&layer);
-    assert_eq!(service.send(request_of("alice")).await.status(), 200);
-    assert!(limiter.allow("alice"));
-    assert_eq!(service.send(request_of("alice")).await.status(), 429);
-    assert!(limiter.forget("alice"));
-    assert_eq!(service.send(request_of("alice")).await.status(), 200);
-}
-
-#[test]
-fn a_head_is_the_request_without_its_body() {
-    let mut request = Request::post("/a/%62?c")
-        .version(http::Version::HTTP_2)
-        .body("body")
-        .unwrap();
-    request
-        .headers_mut()
-        .insert("x", HeaderValue::from_static("y"));
-    request.extensions_mut().insert(7_u8);
-    let head = Head::from(&request);
-    assert_eq!((head.method, head.path()), (&Method::POST, "/a/%62"));
-    assert_eq!(
-        (head.uri.query(), head.version),
-        (Some("c"), http::Version::HTTP_2)
-    );
-    let headers: &HeaderMap = head.headers;
-    assert_eq!(
-        (headers["x"].as_bytes(), head.extensions.get()),
-        (&b"y"[..], Some(&7_u8))
-    );
 }
