@@ -152,7 +152,7 @@ impl tollgate::limit::Limit<str> for Down {
         _: &str,
         _: u64,
     ) -> tollgate::limit::Checked<tollgate::Decision, Self::Future> {
-        tollgate::limit::Checked::Later(Box::pin(std::future::ready(Err("connection refused"))))
+        tollgate::limit::Checked::Later(Box::pin(std::future::ready(Err("connection rejected"))))
     }
 }
 
@@ -168,7 +168,7 @@ async fn a_failed_store_is_a_warning_with_its_reason() {
     drop(guard);
     let text = lines.text();
     assert_eq!(text.lines().count(), 1, "{text}");
-    let expected = "WARN tollgate: rate limit store unavailable error=connection refused";
+    let expected = "WARN tollgate: rate limit store unavailable error=connection rejected";
     assert!(text.contains(expected), "{text}");
     assert!(!text.contains("secret"), "{text}");
 }

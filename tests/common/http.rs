@@ -18,7 +18,7 @@ use tower::{Layer, Service, ServiceExt};
 /// The header that requests are limited by in most tests.
 pub const KEY: HeaderKey = HeaderKey::from_static("x-api-key");
 
-/// A limiter that forgets only when it is told to, and its clock.
+/// Returns a limiter that only the test sweeps, and its clock.
 pub fn limiter<K, const N: usize>(
     policy: impl IntoPolicy<N>,
 ) -> (Arc<RateLimiter<K, N>>, ManualClock)

@@ -56,10 +56,10 @@ fn a_rejected_call_is_resource_exhausted_and_says_when_to_retry() {
                 (SECOND / 2 - 1, "1", "1", 2),
             ] {
                 clock.advance(nanos(wait));
-                let refused = client.check(as_alice()).await.unwrap_err();
-                assert_eq!(refused.code(), Code::ResourceExhausted);
-                assert_eq!(refused.message(), "rate limit exceeded");
-                let headers = header_of(refused.metadata());
+                let rejected = client.check(as_alice()).await.unwrap_err();
+                assert_eq!(rejected.code(), Code::ResourceExhausted);
+                assert_eq!(rejected.message(), "rate limit exceeded");
+                let headers = header_of(rejected.metadata());
                 assert_eq!(field(&headers, "retry-after"), seconds);
                 assert_eq!(field(&headers, "grpc-retry-pushback-ms"), pushback);
                 assert_eq!(numbers(&headers), [2, 0, reset]);
@@ -125,13 +125,13 @@ fn a_call_without_a_key_has_the_status_that_was_set() {
                 let (limiter, _clock) = limiter(Quota::per_second(1).burst(2));
                 let layer = RateLimitLayer::new(limiter.clone(), KEY, OnMissingKey::Reject(status));
                 let server = serve(listen().await, layer.respond(GrpcResponse));
-                let nobody = Request::new(HealthCheckRequest::default());
-                let refused = server.client().await.check(nobody).await.unwrap_err();
-                assert_eq!(refused.code(), code);
+                let absent = Request::new(HealthCheckRequest::default());
+                let rejected = server.client().await.check(absent).await.unwrap_err();
+                assert_eq!(rejected.code(), code);
                 let message = r#"missing rate-limit key "x-api-key""#;
-                assert_eq!(refused.message(), message);
+                assert_eq!(rejected.message(), message);
                 for name in ["retry-after", "grpc-retry-pushback-ms", "x-ratelimit-limit"] {
-                    assert!(!refused.metadata().contains_key(name), "{name}");
+                    assert!(!rejected.metadata().contains_key(name), "{name}");
                 }
                 assert!(limiter.is_empty());
             }
@@ -150,10 +150,10 @@ fn a_call_whose_key_is_malformed_is_an_invalid_argument() {
             let mut request = as_alice();
             let metadata = request.metadata_mut();
             metadata.append("x-api-key", "bob".parse().unwrap());
-            let refused = server.client().await.check(request).await.unwrap_err();
-            assert_eq!(refused.code(), Code::InvalidArgument);
+            let rejected = server.client().await.check(request).await.unwrap_err();
+            assert_eq!(rejected.code(), Code::InvalidArgument);
             let message = r#"invalid rate-limit key "x-api-key""#;
-            assert_eq!(refused.message(), message);
+            assert_eq!(rejected.message(), message);
             assert!(limiter.is_empty());
         }
     });
@@ -167,9 +167,9 @@ fn a_call_that_would_have_to_wait_for_weeks_is_told_not_to_retry_by_itself() {
             let (limiter, _clock) = limiter(quota(1, 30 * DAY, 1));
             let server = serve(listen().await, by_key(&limiter));
             assert!(limiter.allow("alice"));
-            let refused = server.client().await.check(as_alice()).await.unwrap_err();
-            assert_eq!(refused.code(), Code::ResourceExhausted);
-            let headers = header_of(refused.metadata());
+            let rejected = server.client().await.check(as_alice()).await.unwrap_err();
+            assert_eq!(rejected.code(), Code::ResourceExhausted);
+            let headers = header_of(rejected.metadata());
             assert_eq!(field(&headers, "grpc-retry-pushback-ms"), "-1");
             assert_eq!(field(&headers, "retry-after"), "2592000");
         }
@@ -187,11 +187,11 @@ fn a_call_that_costs_more_than_the_burst_is_an_invalid_argument() {
             });
             let server = serve(listen().await, layer);
             let mut client = server.client().await;
-            let refused = client.watch(as_alice()).await.unwrap_err();
-            assert_eq!(refused.code(), Code::InvalidArgument);
+            let rejected = client.watch(as_alice()).await.unwrap_err();
+            assert_eq!(rejected.code(), Code::InvalidArgument);
             let message = "a request that costs 3 exceeds the burst of 2";
-            assert_eq!(refused.message(), message);
-            let headers = header_of(refused.metadata());
+            assert_eq!(rejected.message(), message);
+            let headers = header_of(rejected.metadata());
             // There is no time after which to retry.
             assert!(!headers.contains_key("grpc-retry-pushback-ms"));
             assert!(!headers.contains_key("retry-after"));
@@ -225,11 +225,11 @@ fn a_streaming_call_is_limited_at_its_start_and_streams_on() {
                 (ServingStatus::NotServing, NotServing),
                 (ServingStatus::Serving, Serving),
             ] {
-                for refused in [
+                for rejected in [
                     client.check(as_alice()).await.unwrap_err(),
                     client.watch(as_alice()).await.unwrap_err(),
                 ] {
-                    assert_eq!(refused.code(), Code::ResourceExhausted);
+                    assert_eq!(rejected.code(), Code::ResourceExhausted);
                 }
                 server.reporter.set_service_status("", reported).await;
                 assert_eq!(next().await, expected);
@@ -258,7 +258,7 @@ fn simultaneous_calls_on_one_channel_are_admitted_exactly() {
                 for outcome in calls.join_all().await {
                     match outcome {
                         Ok(response) => left.push(numbers(&header_of(response.metadata()))[1]),
-                        Err(refused) => assert_eq!(refused.code(), Code::ResourceExhausted),
+                        Err(rejected) => assert_eq!(rejected.code(), Code::ResourceExhausted),
                     }
                 }
                 left.sort_unstable();
@@ -288,8 +288,8 @@ fn the_peer_is_found_where_tonic_leaves_it() {
         let server = Served { address, reporter };
         server.client().await.check(as_alice()).await.unwrap();
         // From another port of the same address.
-        let refused = server.client().await.check(as_alice()).await.unwrap_err();
-        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let rejected = server.client().await.check(as_alice()).await.unwrap_err();
+        assert_eq!(rejected.code(), Code::ResourceExhausted);
         assert!(limiter.forget(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
     });
 }

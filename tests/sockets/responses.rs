@@ -35,16 +35,16 @@ fn every_response_carries_the_numbers_of_its_decision() {
             assert_eq!(ask_for("/").await.numbers(), [3, 1, 2]);
             assert_eq!(ask_for("/").await.numbers(), [3, 0, 3]);
 
-            let refused = ask_for("/").await;
-            assert_eq!(refused.status, 429);
-            assert_eq!(refused.numbers(), [3, 0, 3]);
-            assert_eq!(field(&refused.headers, "retry-after"), "1");
-            let content_type = field(&refused.headers, "content-type");
+            let rejected = ask_for("/").await;
+            assert_eq!(rejected.status, 429);
+            assert_eq!(rejected.numbers(), [3, 0, 3]);
+            assert_eq!(field(&rejected.headers, "retry-after"), "1");
+            let content_type = field(&rejected.headers, "content-type");
             assert_eq!(content_type, "text/plain; charset=utf-8");
             let text = "Too Many Requests: rate limit exceeded; retry after 1 s\n";
-            assert_eq!(refused.text, text);
+            assert_eq!(rejected.text, text);
             assert_eq!(
-                number(&refused.headers, "content-length"),
+                number(&rejected.headers, "content-length"),
                 text.len() as u64
             );
 
@@ -119,9 +119,9 @@ fn a_client_that_waits_as_long_as_retry_after_says_is_let_through() {
         let alice = || ask(get_as(&client, address, "alice"));
 
         assert_eq!(alice().await.status, 200);
-        let refused = alice().await;
-        let wait = number(&refused.headers, "retry-after");
-        assert_eq!((refused.status, wait), (429, 43));
+        let rejected = alice().await;
+        let wait = number(&rejected.headers, "retry-after");
+        assert_eq!((rejected.status, wait), (429, 43));
         clock.advance(Duration::from_secs(wait - 1));
         assert_eq!(number(&alice().await.headers, "retry-after"), 1);
         clock.advance(Duration::from_secs(1));

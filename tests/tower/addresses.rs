@@ -317,7 +317,7 @@ fn ipv6_clients_are_grouped_by_prefix_and_ipv4_ones_are_not() {
 
 #[test]
 fn an_invalid_network_or_prefix_is_an_error_with_value_and_bound() {
-    let refused = |network: &str| {
+    let rejected = |network: &str| {
         from_peer()
             .x_forwarded_for([network])
             .unwrap_err()
@@ -334,18 +334,18 @@ fn an_invalid_network_or_prefix_is_an_error_with_value_and_bound() {
         "::/129",
         " 10.0.0.0/8",
     ] {
-        assert_eq!(refused(network), format!("found {network:?} {expected}"));
+        assert_eq!(rejected(network), format!("found {network:?} {expected}"));
     }
     assert_eq!(
-        refused("2001:db8::1/32"),
+        rejected("2001:db8::1/32"),
         "found \"2001:db8::1/32\" as a trusted network, \
          expected no bits set beyond the prefix: 2001:db8::/32"
     );
-    let refused = from_peer()
+    let rejected = from_peer()
         .forwarded(["10.0.0.0/8", "10.0.0.1/8"])
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("\"10.0.0.1/8\""), "{refused}");
+    assert!(rejected.contains("\"10.0.0.1/8\""), "{rejected}");
     assert_eq!(
         from_peer().ipv6_prefix(129).unwrap_err().to_string(),
         "found \"129\" as an IPv6 prefix, expected at most 128 bits"
@@ -360,9 +360,9 @@ fn an_invalid_network_or_prefix_is_an_error_with_value_and_bound() {
         client(&all, "203.0.113.7", "x-forwarded-for", &["6.6.6.6"]),
         "6.6.6.6"
     );
-    let nobody = from_peer().x_forwarded_for([""; 0]).unwrap();
+    let no_proxy = from_peer().x_forwarded_for([""; 0]).unwrap();
     assert_eq!(
-        client(&nobody, "10.0.0.1", "x-forwarded-for", &["6.6.6.6"]),
+        client(&no_proxy, "10.0.0.1", "x-forwarded-for", &["6.6.6.6"]),
         "10.0.0.1"
     );
 }

@@ -19,7 +19,7 @@ use tollgate::tower::key::{
 use tollgate::tower::{Head, OnMissingKey, RateLimitLayer};
 use tower::{ServiceExt, layer::util::Stack};
 
-const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
+const REJECT: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
 
 /// The forms that the documentation had before, each with the attack that it does not withstand.
 /// They are here so that the attacks are known to be real.
@@ -29,13 +29,13 @@ mod bypassed {
     #[tokio::test]
     async fn a_header_or_an_anonymous_client_has_a_bucket_for_each_made_up_value() {
         let client = HeaderKey::from_static("x-api-key").or(from_fn(|_| Some("anonymous")));
-        assert_eq!(passed(client, REFUSE, made_up_keys()).await, 6);
+        assert_eq!(passed(client, REJECT, made_up_keys()).await, 6);
     }
 
     #[tokio::test]
     async fn each_made_up_method_has_a_bucket() {
         let methods = from_fn(|request| Some(request.method.clone()));
-        assert_eq!(passed(methods, REFUSE, made_up_methods()).await, 5);
+        assert_eq!(passed(methods, REJECT, made_up_methods()).await, 5);
     }
 
     #[tokio::test]
@@ -124,10 +124,10 @@ fn authenticated(mut request: Request<()>) -> Request<()> {
 async fn a_made_up_key_is_the_anonymous_client_behind_authentication() {
     let client = || ExtensionKey::<Owner>::new().or(from_peer());
     let requests: Vec<_> = made_up_keys().into_iter().map(authenticated).collect();
-    assert_eq!(passed(client(), REFUSE, requests).await, 1);
+    assert_eq!(passed(client(), REJECT, requests).await, 1);
     let known = [None, Some("key-of-alice"), Some("key-of-alice")];
     let known = known.map(|key| authenticated(from_address(key)));
-    assert_eq!(passed(client(), REFUSE, known.to_vec()).await, 2);
+    assert_eq!(passed(client(), REJECT, known.to_vec()).await, 2);
 }
 
 /// The example of `try_from_fn`.
@@ -155,11 +155,11 @@ async fn a_made_up_key_is_the_anonymous_client_where_keys_are_looked_up() {
             }
         })
     };
-    assert_eq!(passed(client(), REFUSE, made_up_keys()).await, 1);
+    assert_eq!(passed(client(), REJECT, made_up_keys()).await, 1);
     // Two keys of one owner are one client.
     let known = [None, Some("key-of-alice"), Some("second-key-of-alice")];
     assert_eq!(
-        passed(client(), REFUSE, known.map(from_address).to_vec()).await,
+        passed(client(), REJECT, known.map(from_address).to_vec()).await,
         2
     );
 }
@@ -175,13 +175,13 @@ fn made_up_methods() -> Vec<Request<()>> {
 #[tokio::test]
 async fn made_up_methods_share_a_bucket() {
     let is_reading = || from_fn(|request| Some(request.method.is_safe()));
-    assert_eq!(passed(is_reading(), REFUSE, made_up_methods()).await, 1);
+    assert_eq!(passed(is_reading(), REJECT, made_up_methods()).await, 1);
     let of_alice = made_up_methods().into_iter().map(|mut request| {
         request.extensions_mut().insert(Owner("alice"));
         request
     });
     let both = ExtensionKey::<Owner>::new().and(is_reading());
-    assert_eq!(passed(both, REFUSE, of_alice.collect()).await, 1);
+    assert_eq!(passed(both, REJECT, of_alice.collect()).await, 1);
 }
 
 /// The statuses of these paths, of a service whose files are in a nested router.
@@ -190,7 +190,7 @@ where
     F: Fn(&Head<'_>) -> bool + Clone + Send + Sync + 'static,
 {
     let (limiter, _clock) = limiter(Quota::per_hour(1));
-    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REFUSE).exempt(is_public);
+    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REJECT).exempt(is_public);
     let files = Router::new()
         .route("/{name}", get(|| async { "a file" }))
         .layer(layer.clone());
@@ -242,7 +242,7 @@ where
     F: Fn(&Head<'_>) -> u64 + Send + Sync + 'static,
 {
     let (limiter, _clock) = limiter(Quota::per_hour(130));
-    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REFUSE).cost(cost);
+    let layer = RateLimitLayer::new(limiter, from_fn(|_| Some(())), REJECT).cost(cost);
     let service = Inner::default().behind(&layer);
     let statuses = service.statuses(100, || {
         let mut request = Request::post("/").body(String::new()).unwrap();
@@ -325,7 +325,7 @@ async fn a_neighbour_of_the_proxies_is_not_believed() {
             let key = address.key(&Head::from(&request)).unwrap().into_owned();
             assert_eq!(key, IpAddr::from(client));
         }
-        assert_eq!(passed(address.clone(), REFUSE, requests(peer)).await, 1);
+        assert_eq!(passed(address.clone(), REJECT, requests(peer)).await, 1);
     }
 }
 
@@ -338,8 +338,8 @@ async fn remaining_after_30_attempts(
 ) -> u64 {
     let (by_address, _clock) = limiter(Quota::per_hour(per_address));
     let (by_account, _clock) = limiter::<Owner, 1>(Quota::per_hour(10));
-    let address = RateLimitLayer::new(by_address, from_peer(), REFUSE);
-    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REFUSE);
+    let address = RateLimitLayer::new(by_address, from_peer(), REJECT);
+    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REJECT);
     for number in 0..addresses {
         let sign_in = || sign_in_from(number);
         let inner = Inner::default();
@@ -360,8 +360,8 @@ async fn remaining_after_100_hours(address: [u64; 2], account: [u64; 2]) -> u64 
     let quota = |[rate, burst]: [u64; 2]| Quota::per_hour(rate).burst(burst);
     let (by_address, address_clock) = limiter(quota(address));
     let (by_account, account_clock) = limiter::<Owner, 1>(quota(account));
-    let address = RateLimitLayer::new(by_address, from_peer(), REFUSE);
-    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REFUSE);
+    let address = RateLimitLayer::new(by_address, from_peer(), REJECT);
+    let account = RateLimitLayer::new(by_account.clone(), ExtensionKey::<Owner>::new(), REJECT);
     let service = Inner::default().behind(&Stack::new(account, address));
     for _ in 0..100 {
         for clock in [&address_clock, &account_clock] {

@@ -327,8 +327,8 @@ fn a_body_over_the_byte_limit_is_left_and_the_close_is_announced() {
 #[test]
 fn what_a_response_says_of_the_connection_stays() {
     let layer = rejecting().drain(1, Duration::ZERO).unwrap();
-    let layer = layer.respond_with(|refusal| {
-        let response = Response::builder().status(refusal.status());
+    let layer = layer.respond_with(|rejection| {
+        let response = Response::builder().status(rejection.status());
         response
             .header("connection", "close, x")
             .body(String::new())
@@ -387,14 +387,14 @@ fn a_time_limit_of_zero_reads_what_has_arrived() {
 
 #[test]
 fn limits_out_of_range_are_errors_with_value_and_bound() {
-    let refused = |bytes, time| rejecting().drain(bytes, time).unwrap_err().to_string();
+    let rejected = |bytes, time| rejecting().drain(bytes, time).unwrap_err().to_string();
     assert_eq!(
-        refused(0, Duration::ZERO),
+        rejected(0, Duration::ZERO),
         "found \"0\" as the bytes to read of a rejected request's body, expected at least 1 \
          (`without_draining` reads nothing)"
     );
     assert_eq!(
-        refused(1, Duration::from_secs(3_601)),
+        rejected(1, Duration::from_secs(3_601)),
         "found \"3601s\" as the time to read a rejected request's body, expected at most 1 h"
     );
 }

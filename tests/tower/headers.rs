@@ -83,9 +83,9 @@ proptest! {
             .cost(|request| number(request.headers, "cost"))
             .insert_decision()
             .ietf_fields(IetfDraft::Draft11)
-            .respond_with(move |refusal| {
-                *denied.lock().unwrap() = refusal.decision().and_then(|denied| denied.to_decision());
-                JsonResponse.respond(refusal)
+            .respond_with(move |rejection| {
+                *denied.lock().unwrap() = rejection.decision().and_then(|denied| denied.to_decision());
+                JsonResponse.respond(rejection)
             })
             .layer(inner);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -310,8 +310,8 @@ async fn quotas_go_by_the_names_that_they_are_given_whenever_that_is() {
             let list = list(response.headers(), field);
             assert_eq!([member(&list, 0).0, member(&list, 1).0], names);
         }
-        let refused = service.send(request_of("alice")).await;
-        let problem: Value = serde_json::from_str(refused.body()).unwrap();
+        let rejected = service.send(request_of("alice")).await;
+        let problem: Value = serde_json::from_str(rejected.body()).unwrap();
         assert_eq!(problem["violated-policies"], json!([names[0]]));
     }
 }
@@ -348,8 +348,12 @@ async fn fields_can_be_left_out() {
     let layer = RateLimitLayer::new(limiter, KEY, LET_THROUGH).without_x_ratelimit();
     let service = Inner::default().behind(&layer);
     assert!(service.send(request_of("alice")).await.headers().is_empty());
-    let refused = service.send(request_of("alice")).await;
-    let names: Vec<_> = refused.headers().keys().map(|name| name.as_str()).collect();
+    let rejected = service.send(request_of("alice")).await;
+    let names: Vec<_> = rejected
+        .headers()
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
     assert_eq!(names, ["content-type", "retry-after"]);
 }
 
@@ -436,8 +440,8 @@ async fn requests_without_a_key_get_the_headers_of_the_limit_that_they_share() {
         assert_eq!(field(headers, "ratelimit-policy"), r#""hour";q=1;w=3600"#);
         assert_eq!(field(headers, "ratelimit"), r#""hour";r=0;t=3600"#);
     }
-    let refused = service.send(crate::common::http::request("/")).await;
-    let problem: Value = serde_json::from_str(refused.body()).unwrap();
+    let rejected = service.send(crate::common::http::request("/")).await;
+    let problem: Value = serde_json::from_str(rejected.body()).unwrap();
     assert_eq!(problem["violated-policies"], json!(["hour"]));
     // What is set later is set for both.
     let layer = layer.quota_names(["all"]).unwrap().without_x_ratelimit();

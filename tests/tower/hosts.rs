@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::HashMap};
 use tollgate::tower::key::{HeaderKey, HostName, KeyError, RequestKey, try_from_fn};
 use tollgate::tower::{Head, OnMissingKey};
 
-const REFUSE: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
+const REJECT: OnMissingKey = OnMissingKey::Reject(StatusCode::BAD_REQUEST);
 
 /// One host, in spellings that all reach it.
 const SPELLINGS: [&str; 6] = [
@@ -45,7 +45,7 @@ async fn a_host_has_one_bucket_in_all_spellings_and_versions() {
     for request in &requests {
         assert_eq!(host_of(request), Ok("acme.example.com".to_owned()));
     }
-    assert_eq!(passed(HostName::new(), REFUSE, requests).await, 1);
+    assert_eq!(passed(HostName::new(), REJECT, requests).await, 1);
 }
 
 #[test]
@@ -166,7 +166,7 @@ async fn a_made_up_host_has_no_bucket_where_hosts_are_looked_up() {
     let mut requests = SPELLINGS.map(to_host).to_vec();
     requests.extend((0..5).map(|number| to_host(&format!("acme{number}.example.com"))));
     requests.push(Request::new(()));
-    assert_eq!(passed(tenants, REFUSE, requests).await, 1);
+    assert_eq!(passed(tenants, REJECT, requests).await, 1);
 }
 
 /// The form that the documentation had before.
@@ -179,5 +179,5 @@ async fn the_host_header_alone_is_no_key_on_http_2_and_has_many_spellings() {
         5
     );
     let spellings = SPELLINGS.map(to_host).to_vec();
-    assert_eq!(passed(host(), REFUSE, spellings).await, SPELLINGS.len());
+    assert_eq!(passed(host(), REJECT, spellings).await, SPELLINGS.len());
 }

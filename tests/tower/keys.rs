@@ -114,18 +114,18 @@ async fn a_malformed_key_is_refused_whatever_becomes_of_those_without_one() {
         found(&KEY.or(anybody).or(anybody), &spoilt()),
         Err(KeyError::Malformed)
     );
-    let nobody = from_fn(|_| None::<()>);
-    assert_eq!(found(&KEY.and(nobody), &spoilt()), Err(KeyError::Malformed));
-    assert_eq!(found(&nobody.and(KEY), &spoilt()), Err(KeyError::Malformed));
+    let absent = from_fn(|_| None::<()>);
+    assert_eq!(found(&KEY.and(absent), &spoilt()), Err(KeyError::Malformed));
+    assert_eq!(found(&absent.and(KEY), &spoilt()), Err(KeyError::Malformed));
     assert_eq!(
-        found(&nobody.and(KEY), &request_of("alice")),
+        found(&absent.and(KEY), &request_of("alice")),
         Err(KeyError::Missing)
     );
     assert_eq!(
         found(&KEY.and(anybody), &request("/")),
         Err(KeyError::Missing)
     );
-    assert_eq!(found(&nobody.or(KEY), &spoilt()), Err(KeyError::Malformed));
+    assert_eq!(found(&absent.or(KEY), &spoilt()), Err(KeyError::Malformed));
 }
 
 #[tokio::test]

@@ -22,13 +22,13 @@ use tollgate::{Decision, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
 
-const REFUSED: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+const REJECT: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
 
 #[tokio::test]
 async fn what_the_quota_allows_passes_and_the_rest_is_rejected_unseen() {
     let inner = Inner::default();
     let (limiter, clock) = limiter(Quota::per_minute(60).burst(2));
-    let service = inner.behind(&RateLimitLayer::new(limiter, KEY, REFUSED));
+    let service = inner.behind(&RateLimitLayer::new(limiter, KEY, REJECT));
     let statuses = service.statuses(4, || request_of("alice")).await;
     assert_eq!(statuses, [200, 200, 429, 429]);
     assert_eq!(inner.calls(), 2);
@@ -44,7 +44,7 @@ async fn what_the_quota_allows_passes_and_the_rest_is_rejected_unseen() {
 async fn all_that_one_layer_and_its_clones_make_share_one_limiter() {
     let inner = Inner::default();
     let (limiter, _clock) = limiter(Quota::per_minute(3));
-    let layer = RateLimitLayer::new(limiter, KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter, KEY, REJECT);
     let services = [
         inner.behind(&layer),
         inner.behind(&layer),
@@ -61,9 +61,9 @@ async fn all_that_one_layer_and_its_clones_make_share_one_limiter() {
 #[tokio::test]
 async fn several_layers_may_share_a_limiter() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
-    let plain = Inner::default().behind(&RateLimitLayer::new(limiter.clone(), KEY, REFUSED));
+    let plain = Inner::default().behind(&RateLimitLayer::new(limiter.clone(), KEY, REJECT));
     let streaming =
-        Inner::default().behind(&RateLimitLayer::new(limiter, KEY, REFUSED).respond(JsonResponse));
+        Inner::default().behind(&RateLimitLayer::new(limiter, KEY, REJECT).respond(JsonResponse));
     assert_eq!(plain.send(request_of("alice")).await.status(), 200);
     assert_eq!(streaming.send(request_of("alice")).await.status(), 200);
     assert_eq!(plain.send(request_of("alice")).await.status(), 429);
@@ -117,7 +117,7 @@ async fn a_request_without_a_key_follows_the_rule() {
 async fn what_is_exempt_is_neither_limited_nor_stored_nor_marked() {
     let inner = Inner::default();
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED)
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, REJECT)
         .exempt(|request| ["/health", "/docs"].contains(&request.path()))
         .exempt(|request| request.method == Method::OPTIONS);
     let service = inner.behind(&layer);
@@ -145,7 +145,7 @@ async fn what_is_exempt_is_neither_limited_nor_stored_nor_marked() {
 #[tokio::test]
 async fn a_request_costs_what_the_function_says() {
     let (limiter, _clock) = limiter(Quota::per_minute(10));
-    let layer = RateLimitLayer::new(limiter, KEY, REFUSED).cost(|request| {
+    let layer = RateLimitLayer::new(limiter, KEY, REJECT).cost(|request| {
         let cost = request.headers.get("cost");
         cost.map_or(1, |cost| cost.to_str().unwrap().parse().unwrap())
     });
@@ -203,7 +203,7 @@ struct Broken(&'static str);
 async fn the_error_of_the_inner_service_comes_out_as_it_is() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
     let broken = service_fn(|_: Request<String>| ready(Err::<Response<String>, _>(Broken("down"))));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, REJECT);
     let service = layer.layer(broken);
     // The type is the inner one too, or this would not compile.
     let error: Broken = service
@@ -215,14 +215,14 @@ async fn the_error_of_the_inner_service_comes_out_as_it_is() {
     // What was spent stays spent, and a rejection is no error.
     assert_eq!(limiter.peek("alice").remaining(), 1);
     _ = service.clone().oneshot(request_of("alice")).await;
-    let refused = service.oneshot(request_of("alice")).await.unwrap();
-    assert_eq!(refused.status(), 429);
+    let rejected = service.oneshot(request_of("alice")).await.unwrap();
+    assert_eq!(rejected.status(), 429);
 }
 
 #[tokio::test]
 async fn readiness_is_the_inner_services() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, REJECT);
     let (service, mut handle) = mock::pair::<Request<String>, Response<String>>();
     let mut service = layer.layer(service);
     let mut context = Context::from_waker(Waker::noop());
@@ -284,7 +284,7 @@ async fn the_service_that_was_polled_is_the_one_that_is_called() {
 #[tokio::test]
 async fn a_panic_of_the_inner_service_spoils_nothing() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, REJECT);
     let panics_at_once = service_fn(
         |_: Request<String>| -> Ready<Result<Response<String>, Infallible>> { panic!("at once") },
     );
@@ -318,7 +318,7 @@ impl Drop for Guard {
 #[tokio::test]
 async fn a_request_that_is_dropped_half_way_drops_the_inner_one_and_keeps_its_cost() {
     let (limiter, _clock) = limiter(Quota::per_minute(2));
-    let layer = RateLimitLayer::new(limiter.clone(), KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter.clone(), KEY, REJECT);
     let dropped = Arc::new(AtomicBool::new(false));
     let guard = dropped.clone();
     let stuck = service_fn(move |_: Request<String>| {
@@ -367,15 +367,15 @@ async fn a_response_goes_out_as_it_is_but_for_the_fields() {
         Ok::<_, Infallible>(response.body(Opaque::Stream(2)).unwrap())
     });
     let (limiter, _clock) = limiter(Quota::per_minute(1));
-    let service = RateLimitLayer::new(limiter, KEY, REFUSED).layer(inner);
+    let service = RateLimitLayer::new(limiter, KEY, REJECT).layer(inner);
     let request = || request_of("alice").map(|_| Opaque::Stream(1));
     let response = service.clone().oneshot(request()).await.unwrap();
     assert_eq!(response.status(), 207);
     assert_eq!(response.headers().len(), 4);
     assert_eq!(field(response.headers(), "x-inner"), "kept");
     assert_eq!(*response.body(), Opaque::Stream(2));
-    let refused = service.oneshot(request()).await.unwrap();
-    assert!(matches!(refused.body(), Opaque::Text(text) if text.contains("rate limit exceeded")));
+    let rejected = service.oneshot(request()).await.unwrap();
+    assert!(matches!(rejected.body(), Opaque::Text(text) if text.contains("rate limit exceeded")));
 }
 
 /// Case 45, the debug output of a layer, and what a response may print of a rejection.
@@ -384,7 +384,7 @@ async fn no_form_of_a_layer_shows_a_key() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let (shared, _clock) = crate::common::http::limiter(Quota::per_minute(1));
     let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Share(shared))
-        .respond_with(|refusal| Response::new(format!("{refusal:?} {refusal}")));
+        .respond_with(|rejection| Response::new(format!("{rejection:?} {rejection}")));
     let inner =
         service_fn(|_: Request<String>| ready(Ok::<_, Infallible>(Response::new(String::new()))));
     let service = layer.layer(inner);

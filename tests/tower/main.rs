@@ -12,4 +12,6 @@ mod headers;
 mod hosts;
 mod keys;
 mod layer;
+mod names;
 mod responses;
+mod stores;

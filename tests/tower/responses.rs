@@ -16,23 +16,23 @@ use tollgate::tower::{
 use tower::ServiceExt;
 use tower::{Layer, service_fn};
 
-const REFUSED: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
+const REJECT: OnMissingKey = OnMissingKey::Reject(StatusCode::UNAUTHORIZED);
 
 #[tokio::test]
 async fn a_custom_response_sees_the_rejection_and_keeps_its_headers() {
     let (limiter, _clock) = limiter(Quota::per_minute(3));
     let layer = RateLimitLayer::new(limiter, KEY, OnMissingKey::Reject(StatusCode::FORBIDDEN))
         .cost(|request| number(request.headers, "cost"))
-        .respond_with(|refusal| {
-            let decision = refusal.decision().map(|decision| decision.remaining());
-            let violated: Vec<&str> = refusal.violated_quotas().collect();
-            assert_eq!(refusal.key_error().is_some(), decision.is_none());
-            let padded = format!("{:*>60}", refusal.to_string());
-            assert_eq!(format!("{refusal:*>60}"), padded);
-            let path = refusal.request().path();
+        .respond_with(|rejection| {
+            let decision = rejection.decision().map(|decision| decision.remaining());
+            let violated: Vec<&str> = rejection.violated_quotas().collect();
+            assert_eq!(rejection.key_error().is_some(), decision.is_none());
+            let padded = format!("{:*>60}", rejection.to_string());
+            assert_eq!(format!("{rejection:*>60}"), padded);
+            let path = rejection.request().path();
             let text = format!(
-                "{refusal}: {decision:?} {} {violated:?} {path}",
-                refusal.cost()
+                "{rejection}: {decision:?} {} {violated:?} {path}",
+                rejection.cost()
             );
             let response = Response::builder()
                 .status(503)
@@ -254,7 +254,7 @@ async fn an_unknown_status_has_a_response() {
 
 #[tokio::test]
 async fn any_body_that_is_made_from_a_text_will_do() {
-    async fn refused<B>() -> Response<B>
+    async fn rejected<B>() -> Response<B>
     where
         B: From<String> + Default + Send + 'static,
     {
@@ -262,14 +262,14 @@ async fn any_body_that_is_made_from_a_text_will_do() {
         let inner = service_fn(|_: Request<String>| {
             ready(Ok::<_, Infallible>(Response::new(B::default())))
         });
-        let service = RateLimitLayer::new(limiter, KEY, REFUSED).layer(inner);
+        let service = RateLimitLayer::new(limiter, KEY, REJECT).layer(inner);
         service.oneshot(request("/")).await.unwrap()
     }
     let text = "Unauthorized: missing rate-limit key \"x-api-key\"\n";
-    assert_eq!(refused::<String>().await.into_body(), text);
-    let body = refused::<Full<bytes::Bytes>>().await.into_body();
+    assert_eq!(rejected::<String>().await.into_body(), text);
+    let body = rejected::<Full<bytes::Bytes>>().await.into_body();
     assert_eq!(body.collect().await.unwrap().to_bytes(), text);
-    let body = refused::<axum::body::Body>().await.into_body();
+    let body = rejected::<axum::body::Body>().await.into_body();
     assert_eq!(body.collect().await.unwrap().to_bytes(), text);
 }
 
@@ -278,7 +278,7 @@ async fn any_body_that_is_made_from_a_text_will_do() {
 async fn an_answer_to_head_has_the_length_of_its_content_and_not_the_content() {
     let (limiter, _clock) = limiter(Quota::per_minute(1));
     let inner = Inner::default();
-    let layer = RateLimitLayer::new(limiter, KEY, REFUSED);
+    let layer = RateLimitLayer::new(limiter, KEY, REJECT);
     let head = || {
         let mut request = request_of("alice");
         *request.method_mut() = Method::HEAD;
@@ -311,9 +311,9 @@ async fn a_response_may_be_chosen_when_the_service_starts() {
             Box::new(TextResponse)
         };
         let (limiter, _clock) = limiter(Quota::per_minute(1));
-        let layer = RateLimitLayer::new(limiter, KEY, REFUSED).respond(answer);
-        let refused = Inner::default().behind(&layer).send(request("/")).await;
-        assert_eq!(field(refused.headers(), "content-type"), content_type);
+        let layer = RateLimitLayer::new(limiter, KEY, REJECT).respond(answer);
+        let rejected = Inner::default().behind(&layer).send(request("/")).await;
+        assert_eq!(field(rejected.headers(), "content-type"), content_type);
     }
 }
 

@@ -1,10 +1,6 @@
 //! The names that clients see: of quotas, and of the key in a response to a request without one.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
-use common::http::{Inner, KEY, Limited, limiter, request};
+use crate::common::http::{Inner, KEY, Limited, limiter, request};
 use http::StatusCode;
 use tollgate::tower::key::{HostName, RequestKey, from_fn};
 use tollgate::tower::{OnMissingKey, RateLimitHeaders, RateLimitLayer};

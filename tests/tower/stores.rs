@@ -1,10 +1,6 @@
 //! A limiter whose decisions come later, as from a store that several nodes share: the layer keeps
 //! every promise that it keeps with a limiter in memory, and a failed store is no denial.
 
-#![cfg(feature = "tower")]
-
-mod common;
-
 use std::{
     convert::Infallible,
     fmt,
@@ -26,7 +22,7 @@ use tollgate::tower::{
 use tollgate::{Decision, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
 
-use common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
+use crate::common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
 
 /// A limiter behind a store. It answers at the third poll, and fails while `is_down`.
 #[derive(Clone)]
@@ -43,7 +39,7 @@ struct Down;
 
 impl fmt::Display for Down {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("connection refused")
+        f.write_str("connection rejected")
     }
 }
 
