@@ -14,7 +14,7 @@
 //!
 //! - State is in memory, in one process. Two processes limit each on their own, and a restart forgets
 //!   every key.
-//! - Memory grows with the keys in debt, without a bound.
+//! - Memory grows with the keys in debt (whose bucket is not full), without a bound.
 //! - One thread sweeps all limiters of the process ([more](RateLimiter#threads)), unless the program
 //!   [sweeps](Builder::manual_sweep).
 //! - A check decides at once. It does not queue or wait.
@@ -33,11 +33,12 @@
 //!   rational model's. Otherwise (7 a minute) it is the model's at a time less than 1 ns away, and
 //!   the interval above is t + 1 ns. The error does not accumulate over an uptime of 100 years.
 //! - [`retry_after`](Decision::retry_after), [`remaining`](Decision::remaining) and
-//!   [`reset_after`](Decision::reset_after) are exact: the request is denied 1 ns before, and allowed
-//!   then.
+//!   [`reset_after`](Decision::reset_after) are exact. If nothing else is spent, a denied request is still
+//!   denied 1 ns before `retry_after`, and allowed at it.
 //! - A denial spends nothing. Forgetting a key whose buckets are full changes no decision.
-//! - Nothing panics once a limiter is built, except code of the caller: the key's `Hash`, `Eq`, `Borrow`,
-//!   `ToOwned` and `Drop`, the hasher, and a clock function.
+//! - No method of a limiter panics, except by code of the caller: the key's `Hash`, `Eq`, `Borrow`,
+//!   `ToOwned` and `Drop`, the hasher, and a clock function. [`Quota::per_minute`] and its like panic on
+//!   invalid numbers; [`Quota::try_per_minute`] and its like return an error.
 //!
 //! On a [coarse clock](Clock::coarse) all this holds at a time that lags.
 //!
@@ -51,10 +52,13 @@
 //! | `bytes: &[u8]` | `RateLimiter<Vec<u8>>` | `check(bytes)` |
 //! | `address: IpAddr` | `RateLimiter<IpAddr>` | `check(&address)` |
 //! | `(address, id)`, both `Copy` | `RateLimiter<(IpAddr, u64)>` | `check(&(address, id))` |
+//! | `(address, name)`, owned | `RateLimiter<(IpAddr, String)>` | `check(&(address, name))` |
 //! | `(address, name)`, one borrowed | `RateLimiter<(IpAddr, String)>` | `check(&(address, name) as &dyn Pair)` |
 //!
-//! A check with a borrowed form allocates only when the key is stored or cached. For a pair with a
-//! borrowed part, a trait makes the owned and the borrowed pair look alike:
+//! For two quotas the type is `RateLimiter<String, 2>`, and so on.
+//!
+//! A check with a borrowed form allocates only when the key is stored or cached. An owned pair costs the
+//! caller one allocation for each check. A trait avoids it, as it makes both pairs look alike:
 //!
 //! ```
 //! use std::{borrow::Borrow, hash::{Hash, Hasher}, net::IpAddr};
@@ -76,7 +80,7 @@
 //!     fn borrow(&self) -> &(dyn Pair + 'a) { self }
 //! }
 //!
-//! // As `(IpAddr, String)` does it.
+//! // The same hash as that of `(IpAddr, String)`, or stored keys are not found.
 //! impl Hash for dyn Pair + '_ {
 //!     fn hash<H: Hasher>(&self, state: &mut H) { self.parts().hash(state) }
 //! }

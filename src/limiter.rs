@@ -48,9 +48,9 @@ use crate::sync::Arc;
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until its
 ///   bucket is full and swept. Their number has no bound.
 /// - **Copies of denied keys.** Each thread caches up to 2,048 denied keys for each limiter, for up
-///   to 64 limiters (48 KiB each for `u64` and one quota). Keys of more than 128 bytes are not cached. The size is
-///   `size_of_val(key)`, which does not count what a `String` owns. So check a `RateLimiter<String>`
-///   with a `&str`. A thread drops its copies when it drops the limiter, when it ends, or, for
+///   to 64 limiters (48 KiB for each limiter in each thread, for `u64` and one quota). Keys of more than 128 bytes are not cached. The size is
+///   `size_of_val(key)`. For a `&String` that is 24 bytes, whatever its length. So check a
+///   `RateLimiter<String>` with a `&str`. A thread drops its copies when it drops the limiter, when it ends, or, for
 ///   limiters dropped elsewhere, when it makes a cache for another. A key whose `Drop` panics as a
 ///   thread ends aborts the process.
 ///

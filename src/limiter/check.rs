@@ -20,7 +20,7 @@ where
     K: Hash + Eq + 'static,
     S: BuildHasher + Clone,
 {
-    /// Spends one unit of `key` if its bucket holds one, and returns whether it did.
+    /// Spends one unit of `key` if every bucket of the key holds one, and returns whether it did.
     #[must_use = "a check that is not read limits nothing"]
     #[inline]
     pub fn allow<Q>(&self, key: &Q) -> bool
@@ -31,7 +31,21 @@ where
         self.check(key).is_allowed()
     }
 
-    /// Spends one unit of `key` if its bucket holds one, and returns the decision with its numbers.
+    /// Spends one unit of `key` if every bucket of the key holds one, and returns the decision with its
+    /// numbers.
+    ///
+    /// The key is anything that `K` borrows as. [The front page](crate#keys) says which type to choose.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tollgate::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let quota = Quota::per_minute(60).burst(1);
+    /// let limiter: RateLimiter<String> =
+    ///     RateLimiter::builder(quota).clock(ManualClock::new()).build();
+    /// assert!(limiter.check("alice").is_allowed());
+    /// assert_eq!(limiter.check("alice").retry_after(), Some(Duration::from_secs(1)));
+    /// ```
     #[inline]
     pub fn check<Q>(&self, key: &Q) -> Decision<N>
     where
@@ -41,11 +55,11 @@ where
         self.check_n(key, 1)
     }
 
-    /// Spends `n` units of `key` if its bucket holds them, and none otherwise.
+    /// Spends `n` units of `key` if every bucket of the key holds them, and none otherwise.
     ///
     /// `n` may be 0: that is always allowed and spends nothing. If `n` is above the burst, the
-    /// request is denied and [exceeds the burst](Decision::exceeds_burst). Neither stores an unknown
-    /// key.
+    /// request is denied and [exceeds the burst](Decision::exceeds_burst). A request for 0 units, or for
+    /// more than the burst, stores no key.
     ///
     /// ```
     /// use tollgate::{ManualClock, Quota, RateLimiter};
@@ -76,7 +90,8 @@ where
     }
 
     /// Decides as [`check`](RateLimiter::check) would, and spends and stores nothing.
-    /// [`remaining`](Decision::remaining) is what the bucket holds now.
+    /// [`remaining`](Decision::remaining) is what the bucket holds now. A later check may find less, as
+    /// other threads spend.
     pub fn peek<Q>(&self, key: &Q) -> Decision<N>
     where
         K: Borrow<Q>,
