@@ -36,8 +36,8 @@ pub struct Owner(&'static str);
 /// Returns the routes of the service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<Owner>>) -> Router {
     // A request without an owner means that the layers are in the wrong order.
-    let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
-    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<Owner>::new(), no_key);
+    let on_missing = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<Owner>::new(), on_missing);
 
     Router::new()
         .route("/api/v1/check", post(check))

@@ -50,8 +50,8 @@ pub struct User(&'static str);
 /// Returns the routes of the service, with its limit.
 pub fn router(limiter: Arc<RateLimiter<User, 2>>) -> Router {
     // A request without a user means that the layers are in the wrong order.
-    let no_key = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
-    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<User>::new(), no_key)
+    let on_missing = OnMissingKey::Reject(StatusCode::INTERNAL_SERVER_ERROR);
+    let limit = RateLimitLayer::new(limiter, key::ExtensionKey::<User>::new(), on_missing)
         .respond(tollgate::tower::JsonResponse);
 
     Router::new()

@@ -197,13 +197,13 @@ mod tests {
 
     #[test]
     fn limits_that_make_no_sense_are_refused_by_their_value() {
-        let refused = |bytes, time| Limits::new(bytes, time).unwrap_err().to_string();
-        let text = refused(0, Duration::ZERO);
+        let error = |bytes, time| Limits::new(bytes, time).unwrap_err().to_string();
+        let text = error(0, Duration::ZERO);
         assert!(
             text.starts_with("found \"0\" as") && text.contains("at least 1"),
             "{text}"
         );
-        let text = refused(1, Duration::from_millis(3_600_001));
+        let text = error(1, Duration::from_millis(3_600_001));
         assert!(text.starts_with("found \"3600.001s\" as"), "{text}");
         assert!(text.ends_with("expected at most 1 h"), "{text}");
         let hour = Duration::from_secs(3_600);
