@@ -109,15 +109,20 @@ impl<const N: usize> Policy<N> {
                 "a policy has fewer than 2^32 quotas"
             );
         };
-        let mut quotas = [self.quotas[0]; M];
-        let mut buckets = [Bucket::ABSENT; M];
-        for (index, quota) in self.quotas().iter().enumerate() {
-            quotas[index] = *quota;
-            buckets[index] = quota.bucket();
+        Policy::placed(self.quotas[0], self.quotas())
+    }
+
+    /// Places the quotas, at most `N`, and leaves the other places absent. `first` is one of them.
+    fn placed(first: Quota, quotas: &[Quota]) -> Policy<N> {
+        let mut slots = [first; N];
+        let mut buckets = [Bucket::ABSENT; N];
+        for ((slot, bucket), quota) in slots.iter_mut().zip(&mut buckets).zip(quotas) {
+            *slot = *quota;
+            *bucket = quota.bucket();
         }
         Policy {
-            quotas,
-            count: self.count,
+            quotas: slots,
+            count: count(quotas.len()),
             buckets: Buckets::new(buckets),
         }
     }
@@ -192,17 +197,7 @@ impl<const N: usize> TryFrom<&[Quota]> for Policy<N> {
         let (Some(&first), true) = (quotas.first(), found <= N) else {
             return Err(Kind::Count { found, most: N }.into());
         };
-        let mut slots = [first; N];
-        let mut buckets = [Bucket::ABSENT; N];
-        for (index, quota) in quotas.iter().enumerate() {
-            slots[index] = *quota;
-            buckets[index] = quota.bucket();
-        }
-        Ok(Policy {
-            quotas: slots,
-            count: count(found),
-            buckets: Buckets::new(buckets),
-        })
+        Ok(Policy::placed(first, quotas))
     }
 }
 
