@@ -3,6 +3,7 @@
 mod coarse;
 mod manual;
 mod monotonic;
+mod system;
 
 use std::{
     fmt, io,
@@ -11,6 +12,7 @@ use std::{
 };
 
 use self::coarse::CoarseClock;
+use self::system::SystemClock;
 use crate::sync::Arc;
 
 pub use self::manual::ManualClock;
@@ -53,7 +55,7 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System(quanta::Clock),
+    System(SystemClock),
     Coarse(Arc<CoarseClock>),
     Manual(ManualClock),
     Function(Arc<Box<dyn Fn() -> Duration + Send + Sync>>),
@@ -161,7 +163,7 @@ impl Clock {
     #[inline]
     fn nanos(&self) -> u64 {
         match &self.0 {
-            Source::System(clock) => clock.delta_as_nanos(0, clock.raw()),
+            Source::System(clock) => clock.nanos(),
             _ => self.other_nanos(),
         }
     }
@@ -170,7 +172,7 @@ impl Clock {
     #[inline(never)]
     fn other_nanos(&self) -> u64 {
         match &self.0 {
-            Source::System(clock) => clock.delta_as_nanos(0, clock.raw()),
+            Source::System(clock) => clock.nanos(),
             Source::Coarse(clock) => clock.nanos(),
             Source::Manual(clock) => clock.nanos(),
             Source::Function(now) => nanos(now()),
@@ -193,7 +195,7 @@ impl Clock {
 
 impl Default for Source {
     fn default() -> Source {
-        Source::System(quanta::Clock::new())
+        Source::System(SystemClock::new())
     }
 }
 

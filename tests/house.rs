@@ -52,7 +52,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hashbrown", &[]),
     ("foldhash", &["hash.rs"]),
     ("parking_lot", &[]),
-    ("quanta", &["clock.rs"]),
+    ("quanta", &["clock/system.rs"]),
+    ("thread_local::ThreadLocal", &["sync.rs"]),
     // Real time, by which the maintenance thread sleeps.
     ("Instant", &["sync.rs"]),
     ("loom", &["sync.rs", "store/model.rs"]),
@@ -81,10 +82,17 @@ const HOMES: &[(&str, &[&str])] = &[
     // What a limiter has no use for.
     ("f32", &[]),
     ("f64", &[]),
-    // A prefetch, without which a check waits for memory three times and not once; and the scan of
-    // a part of a shard, without which a check waits until all of it has been swept.
-    ("unsafe", &["store/prefetch.rs", "store/map.rs"]),
-    ("unsafe_code", &["store/prefetch.rs", "store/map.rs"]),
+    // A prefetch, without which a check waits for memory three times and not once; the scan of a part
+    // of a shard, without which a check waits until all of it has been swept; and the time stamp counter
+    // without a call.
+    (
+        "unsafe",
+        &["store/prefetch.rs", "store/map.rs", "clock/system.rs"],
+    ),
+    (
+        "unsafe_code",
+        &["store/prefetch.rs", "store/map.rs", "clock/system.rs"],
+    ),
     ("static mut", &[]),
     ("println", &[]),
     ("eprintln", &[]),

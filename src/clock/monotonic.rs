@@ -89,8 +89,8 @@ impl Timer {
         let shift = self.shift.load(Ordering::Acquire);
         let time = self.clock.nanos().wrapping_add(shift);
         // The difference of a time before `high_water` wraps, and exceeds any lag.
-        if time.wrapping_sub(high_water) <= self.lag {
-            return time.min(HORIZON);
+        if time.wrapping_sub(high_water) <= self.lag && time <= HORIZON {
+            return time;
         }
         self.catch_up()
     }
@@ -129,6 +129,19 @@ impl Timer {
                 return high_water;
             }
             // Another thread has raised it, most likely for the same step.
+        }
+    }
+
+    /// Returns a time that no thread's `now` is below, once the thread knows that this has returned.
+    /// The time is at most `now` here, and seldom far below it.
+    ///
+    /// A coarse clock is one word that never goes back, and no thread reads an older value of it than
+    /// one that it knows of. Other clocks may be behind, down to `high_water`.
+    pub(crate) fn floor(&self) -> u64 {
+        let now = self.now();
+        match self.clock.precision() {
+            Precision::Coarse => now,
+            Precision::System | Precision::Exact => self.high_water.load(Ordering::Relaxed),
         }
     }
 
