@@ -4,7 +4,7 @@
 //!
 //! The table uses three parts of one hash. The highest 7 bits are the tag of a key. The bits below
 //! them choose its shard. The lowest bits choose its slot in the shard. The per-thread cache of
-//! denied keys chooses its set by the bits from 32 up.
+//! denied keys chooses its set by the bits from 35 up.
 //!
 //! `foldhash::fast` multiplies an integer key by a secret and folds the product: `low ^ high` of
 //! `(key ^ a) * b`. One product is linear in the key. So the slots and the shards of keys `i << k`

@@ -47,12 +47,13 @@ use crate::sync::Arc;
 ///   forgets every key: each starts again with a full bucket.
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until its
 ///   bucket is full and swept. Their number has no bound.
-/// - **Copies of denied keys.** Each thread caches up to 2,048 denied keys for each limiter, for up
-///   to 64 limiters (48 KiB for each limiter in each thread, for `u64` and one quota). Keys of more than 128 bytes are not cached. The size is
-///   `size_of_val(key)`. For a `&String` that is 24 bytes, whatever its length. So check a
-///   `RateLimiter<String>` with a `&str`. A thread drops its copies when it drops the limiter, when it ends, or, for
-///   limiters dropped elsewhere, when it makes a cache for another. A key whose `Drop` panics as a
-///   thread ends aborts the process.
+/// - **Copies of denied keys.** Each thread caches up to 4,096 denied keys of each limiter. With one
+///   quota that takes up to 128 KiB for `u64`, and 192 KiB and the text for `String`. It takes 1 KiB
+///   while few keys are denied. A thread that starts takes over the cache of one that has ended. The
+///   copies are dropped with the limiter.
+///
+///   Keys of more than 128 bytes are not cached. The size is `size_of_val(key)`. For a `&String` that is
+///   24 bytes, whatever its length. So check a `RateLimiter<String>` with a `&str`.
 ///
 /// # Threads
 ///
@@ -62,7 +63,7 @@ use crate::sync::Arc;
 /// it while it waits for the body of a rejected request.
 ///
 /// - The thread sweeps in slices of some thousand keys, and takes the limiters by turns. An empty
-///   limiter costs it next to nothing, and 2,000 limiters share it. But each limiter takes 39 KB of
+///   limiter costs it next to nothing, and 2,000 limiters share it. But each limiter takes 20 KB of
 ///   shards (fewer if [set](Builder::shards)), so one limiter with the tenant in the key is better
 ///   than one for each tenant.
 /// - **The key's own code.** `Drop` of swept keys and `Hash` of stored ones run on this thread. While
@@ -93,7 +94,7 @@ use crate::sync::Arc;
 /// [`peek`](RateLimiter::peek) does the same: readers that share the lock could keep all checks out.
 /// A thread that finds a key exhausted caches what it saw. It then denies the key without the table
 /// until a unit is earned. Only [`forget`](RateLimiter::forget) can change such a bucket, and it
-/// invalidates the caches.
+/// invalidates what is cached of it.
 ///
 /// On a [coarse clock](crate::Clock::coarse) decisions are the model's at a time that lags.
 ///
@@ -109,7 +110,7 @@ use crate::sync::Arc;
 ///
 /// If the `Hash` of a stored key panics while its shard rehashes in place, keys of that shard may be
 /// lost with their debt. [`len`](RateLimiter::len) then stays too high by as many.
-pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
+pub struct RateLimiter<K: Send, const N: usize = 1, S = RandomState> {
     core: Arc<Core<K, N, S>>,
     /// Dropped last. Its job then has the last handle of the core, and drops the keys on the thread
     /// that drops the limiter. While a slice of a sweep runs, the job drops them in slices instead.
@@ -117,7 +118,7 @@ pub struct RateLimiter<K, const N: usize = 1, S = RandomState> {
 }
 
 /// What the limiter shares with the maintenance thread.
-struct Core<K, const N: usize, S> {
+struct Core<K: Send, const N: usize, S> {
     policy: Policy<N>,
     timer: Timer,
     table: Table<K, N, S>,
@@ -160,20 +161,25 @@ where
 
 impl<K, const N: usize, S> RateLimiter<K, N, S>
 where
-    K: Hash + Eq + 'static,
+    K: Hash + Eq + Send,
     S: BuildHasher + Clone,
 {
     /// Removes `key`, so that its next check finds full buckets. Returns false if it was not stored.
     ///
-    /// It invalidates every thread's cache of denied keys. A thread may keep a copy of the key until
-    /// it caches another.
+    /// If the key was denied, this invalidates what threads have cached of it, and of about 1 in 64 other
+    /// denied keys. A copy of the key may stay in a cache until another key takes its place.
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let core = &*self.core;
-        core.table.remove(key, || core.denied.invalidate())
+        let (hash, floor) = (core.table.hash(key), core.timer.floor());
+        core.table.remove(hash, key, |state| {
+            if core.policy.buckets().is_exhausted(state, floor) {
+                core.denied.invalidate(hash);
+            }
+        })
     }
 
     /// Removes every key whose buckets are all full, and returns how many there were.
@@ -216,13 +222,13 @@ where
 }
 
 /// Its table changes under locks that a panic releases with nothing half written.
-impl<K, const N: usize, S> RefUnwindSafe for RateLimiter<K, N, S> {}
-impl<K, const N: usize, S> UnwindSafe for RateLimiter<K, N, S> {}
+impl<K: Send, const N: usize, S> RefUnwindSafe for RateLimiter<K, N, S> {}
+impl<K: Send, const N: usize, S> UnwindSafe for RateLimiter<K, N, S> {}
 
 /// Without the keys, which may be secrets.
 impl<K, const N: usize, S> fmt::Debug for RateLimiter<K, N, S>
 where
-    K: Hash + Eq + 'static,
+    K: Hash + Eq + Send,
     S: BuildHasher + Clone,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,41 +72,46 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.hash(key)
     }
 
-    /// Changes the state of `key`, if it is stored.
+    /// Changes the state of `key`, if it is stored. `now` is called under the shard's lock.
     #[inline]
     pub(crate) fn update<Q, R>(
         &self,
         hash: u64,
         key: &Q,
-        change: impl FnOnce(&mut KeyState<N>) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.update(hash, key, change)
+        self.map.update(hash, key, now, change)
     }
 
     /// Changes the state of `key`. If it is not stored, the state is that of full buckets, and `key`
-    /// is inserted if `should_insert` says so.
+    /// is inserted if `should_insert` says so. `now` is called under the shard's lock, before `key` is
+    /// inserted, as it may panic.
     #[inline]
     pub(crate) fn upsert<R>(
         &self,
         hash: u64,
         key: K,
         should_insert: impl FnOnce() -> bool,
-        change: impl FnOnce(&mut KeyState<N>) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
     ) -> R {
-        self.map.upsert(hash, key, should_insert, |state, is_new| {
-            let result = change(state);
-            // Counted only now, as the change may panic.
+        let count = |is_new| {
             if is_new {
                 let stored = &self.stored[self.map.shard(hash)];
                 let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
                 stored.store(one_more, Ordering::Relaxed);
             }
-            result
-        })
+        };
+        let change = |state: &mut KeyState<N>, now, is_new| {
+            count(is_new);
+            change(state, now)
+        };
+        self.map.upsert(hash, key, should_insert, now, change)
     }
 
     /// Reads the state of `key`, if it is stored.
@@ -118,15 +123,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.read(key, look)
     }
 
-    /// Removes `key`, and then calls `after` under the shard's lock. Returns false if it was not stored.
-    pub(crate) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> bool
+    /// Removes `key`, and then calls `after` with its state under the shard's lock. Returns false if it
+    /// was not stored.
+    pub(crate) fn remove<Q>(&self, hash: u64, key: &Q, after: impl FnOnce(&KeyState<N>)) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let removed = self.map.remove(key, || {
+        let removed = self.map.remove(hash, key, |state| {
             self.dropped.fetch_add(1, Ordering::Release);
-            after();
+            after(state);
         });
         // Only now is the key dropped, which may panic.
         removed.is_some()

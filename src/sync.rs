@@ -9,13 +9,17 @@ mod imp {
     pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
     use std::{
+        cell::RefCell,
         io,
+        panic::{AssertUnwindSafe, catch_unwind},
         process::id,
         ptr,
         sync::OnceLock,
         thread,
         time::{Duration, Instant},
     };
+
+    use thread_local::ThreadLocal;
 
     /// Returns an error on a target without threads, where real time may be missing too.
     pub(crate) fn require_threads() -> io::Result<()> {
@@ -71,6 +75,50 @@ mod imp {
     /// Returns the id of this process, or 0 where processes cannot fork and may have no id.
     fn process_id() -> u32 {
         if cfg!(unix) { id() } else { 0 }
+    }
+
+    /// A value for each thread that makes one. All are dropped with the owner.
+    ///
+    /// A thread that starts may be given the value of one that has ended.
+    pub(crate) struct PerThread<T: Send>(ThreadLocal<RefCell<T>>);
+
+    std::thread_local! {
+        /// Tells that this thread runs its last destructors, once it is dropped itself.
+        static ALIVE: Alive = const { Alive };
+    }
+
+    struct Alive;
+
+    impl Drop for Alive {
+        fn drop(&mut self) {}
+    }
+
+    impl<T: Send> PerThread<T> {
+        pub(crate) fn new() -> PerThread<T> {
+            PerThread(ThreadLocal::new())
+        }
+
+        /// Visits this thread's value. `None` if it has none, or is visiting it already.
+        #[inline]
+        pub(crate) fn visit<R>(&self, visit: impl FnOnce(&mut T) -> R) -> Option<R> {
+            Some(visit(&mut *self.0.get()?.try_borrow_mut().ok()?))
+        }
+
+        /// Visits this thread's value, and makes one if there is none. A thread that ends makes none.
+        pub(crate) fn visit_or_make(&self, make: fn() -> T, visit: impl FnOnce(&mut T)) {
+            // While a thread ends, `get_or` panics once the thread's number was given back. That comes
+            // before the drop of `ALIVE`, as a rule: the panic is caught if it does not.
+            if ALIVE.try_with(|_| ()).is_err() {
+                return;
+            }
+            let make = || self.0.get_or(|| RefCell::new(make()));
+            let Ok(value) = catch_unwind(AssertUnwindSafe(make)) else {
+                return;
+            };
+            if let Ok(mut value) = value.try_borrow_mut() {
+                visit(&mut value);
+            }
+        }
     }
 
     /// A handle to a value that [`per_process`] makes.
@@ -138,6 +186,8 @@ mod imp {
     pub(super) use std::sync::{PoisonError, TryLockError};
     use std::{io, time::Duration};
 
+    use loom::thread::ThreadId;
+
     /// How far time passes in a model.
     const END: Duration = Duration::from_secs(1);
 
@@ -189,6 +239,38 @@ mod imp {
         Ok(())
     }
 
+    /// A value for each thread. A thread takes its value out while it visits it.
+    pub(crate) struct PerThread<T>(std::sync::Mutex<Vec<(ThreadId, T)>>);
+
+    impl<T> PerThread<T> {
+        pub(crate) fn new() -> PerThread<T> {
+            PerThread(std::sync::Mutex::new(Vec::new()))
+        }
+
+        pub(crate) fn visit<R>(&self, visit: impl FnOnce(&mut T) -> R) -> Option<R> {
+            let thread = loom::thread::current().id();
+            let mut value = {
+                let mut values = self.0.lock().unwrap();
+                let nth = values.iter().position(|(of, _)| *of == thread)?;
+                values.swap_remove(nth).1
+            };
+            let result = visit(&mut value);
+            self.0.lock().unwrap().push((thread, value));
+            Some(result)
+        }
+
+        pub(crate) fn visit_or_make(&self, make: fn() -> T, visit: impl FnOnce(&mut T)) {
+            let thread = loom::thread::current().id();
+            {
+                let mut values = self.0.lock().unwrap();
+                if values.iter().all(|(of, _)| *of != thread) {
+                    values.push((thread, make()));
+                }
+            }
+            self.visit(visit);
+        }
+    }
+
     /// A handle to a value that [`per_process`] makes. Not `&'static`: loom drops its statics when
     /// the main thread of a model ends. Not loom's `Arc`: nothing depends on when the value is
     /// dropped.
@@ -236,17 +318,6 @@ impl<T> Mutex<T> {
             Err(imp::TryLockError::WouldBlock) => None,
         }
     }
-}
-
-/// Returns a number that no other call in the process returns: 0, 1 and so on.
-///
-/// Relaxed: the numbers only have to differ, so the access needs no partner. The atomic is not the
-/// model checker's, to which a number that is only a name is no event.
-pub(crate) fn unique() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 pub(crate) use imp::*;

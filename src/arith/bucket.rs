@@ -60,6 +60,13 @@ impl Bucket {
         spent <= earned
     }
 
+    /// Whether the bucket holds less than a unit once `earned` steps are earned.
+    #[inline]
+    pub(super) fn is_exhausted(&self, spent: u64, earned: u64) -> bool {
+        // A full bucket holds a unit, so what is earned beyond that makes no difference here.
+        spent > earned + (self.depth - self.axis.scale.steps_per_unit)
+    }
+
     /// Whether a full bucket holds `n` units.
     #[inline]
     pub(super) fn can_hold(&self, n: u64) -> bool {

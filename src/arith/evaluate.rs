@@ -14,10 +14,46 @@ pub(crate) struct Buckets<const N: usize>([Bucket; N]);
 /// rest once the lock is released.
 pub(crate) struct Evaluation<const N: usize> {
     /// The buckets as they stand after it.
-    pub(crate) state: KeyState<N>,
+    state: KeyState<N>,
     earned: [u64; N],
     now: u64,
     pub(crate) is_allowed: bool,
+}
+
+/// What a check wants to know: an [`Evaluation`], or for `allow` one bit of it.
+pub(crate) trait Outcome<const N: usize> {
+    fn new(state: &KeyState<N>, earned: [u64; N], now: u64, is_allowed: bool) -> Self;
+
+    fn is_allowed(&self) -> bool;
+}
+
+impl<const N: usize> Outcome<N> for Evaluation<N> {
+    #[inline]
+    fn new(state: &KeyState<N>, earned: [u64; N], now: u64, is_allowed: bool) -> Evaluation<N> {
+        Evaluation {
+            state: *state,
+            earned,
+            now,
+            is_allowed,
+        }
+    }
+
+    #[inline]
+    fn is_allowed(&self) -> bool {
+        self.is_allowed
+    }
+}
+
+impl<const N: usize> Outcome<N> for bool {
+    #[inline]
+    fn new(_: &KeyState<N>, _: [u64; N], _: u64, is_allowed: bool) -> bool {
+        is_allowed
+    }
+
+    #[inline]
+    fn is_allowed(&self) -> bool {
+        *self
+    }
 }
 
 impl<const N: usize> Buckets<N> {
@@ -28,37 +64,35 @@ impl<const N: usize> Buckets<N> {
     /// Spends `n` units from every bucket at `now`, if every bucket holds them. A denial leaves the
     /// state as it was.
     #[inline]
-    pub(crate) fn spend(&self, state: &mut KeyState<N>, now: u64, n: u64) -> Evaluation<N> {
+    pub(crate) fn spend<O: Outcome<N>>(&self, state: &mut KeyState<N>, now: u64, n: u64) -> O {
         let earned = self.earned(now);
         let spent = self.try_spend(state, &earned, n);
         if let Some(spent) = spent {
             *state = spent;
         }
-        Evaluation {
-            state: *state,
-            earned,
-            now,
-            is_allowed: spent.is_some(),
-        }
+        O::new(state, earned, now, spent.is_some())
     }
 
     /// Evaluates as [`spend`](Buckets::spend) does, and spends nothing.
     #[inline]
-    pub(crate) fn peek(&self, state: &KeyState<N>, now: u64, n: u64) -> Evaluation<N> {
+    pub(crate) fn peek<O: Outcome<N>>(&self, state: &KeyState<N>, now: u64, n: u64) -> O {
         let earned = self.earned(now);
-        Evaluation {
-            state: *state,
-            earned,
-            now,
-            is_allowed: self.try_spend(state, &earned, n).is_some(),
-        }
+        let is_allowed = self.try_spend(state, &earned, n).is_some();
+        O::new(state, earned, now, is_allowed)
     }
 
-    /// Whether some bucket holds less than a unit.
+    /// Denies a request for one unit or more if some bucket holds less than a unit at `now`.
     #[inline]
-    pub(crate) fn is_exhausted(&self, evaluation: &Evaluation<N>) -> bool {
-        let Evaluation { state, earned, .. } = evaluation;
-        self.try_spend(state, earned, 1).is_none()
+    pub(crate) fn deny<O: Outcome<N>>(&self, state: &KeyState<N>, now: u64) -> Option<O> {
+        let is_exhausted = self.is_exhausted(state, now);
+        is_exhausted.then(|| O::new(state, self.earned(now), now, false))
+    }
+
+    /// Whether some bucket holds less than a unit at `now`.
+    #[inline]
+    pub(crate) fn is_exhausted(&self, state: &KeyState<N>, now: u64) -> bool {
+        let mut buckets = self.0.iter().zip(state.spent);
+        buckets.any(|(bucket, spent)| bucket.is_exhausted(spent, bucket.earned(now)))
     }
 
     /// Whether every bucket, if full, holds `n` units.

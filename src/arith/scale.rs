@@ -131,6 +131,10 @@ impl Axis {
     #[inline]
     pub(crate) const fn earned(&self, now: u64) -> u64 {
         debug_assert!(now <= HORIZON);
+        // An exact rate has no fraction. Any other is at least 1 / period > 2^-64.
+        if self.fraction_high == 0 {
+            return now * self.whole;
+        }
         let high = now as u128 * self.fraction_high as u128;
         let low = now as u128 * self.fraction_low as u128;
         now * self.whole + ((high + (low >> 64)) >> 64) as u64

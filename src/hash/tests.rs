@@ -36,7 +36,7 @@ const MEASURES: [&str; 7] = [
     "collisions in the low bits alone, as in one shard with all keys, in %",
     "collisions of shard and tag, in %",
     "collisions of shards, if there are as many as slots in all, in %",
-    "collisions in the 512 sets of the cache of denied keys, in %",
+    "collisions in the 1,024 sets of the cache of denied keys, in %",
     "keys in the fullest shard, in % of the median of a random function",
     "empty shards",
 ];
@@ -63,7 +63,7 @@ fn measure(hashes: &[u64], fullest_of_random: u64) -> [u64; 7] {
             shard(hash, shards) * 128 + index(hash >> 57)
         }),
         collisions(hashes, shards * SLOTS, |hash| shard(hash, shards * SLOTS)),
-        collisions(hashes, 512, |hash| index(hash >> 32) & 511),
+        collisions(hashes, 1_024, |hash| index(hash >> 35) & 1_023),
         fullest * 100 / fullest_of_random,
         in_shard.iter().filter(|keys| **keys == 0).count() as u64,
     ]

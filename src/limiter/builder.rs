@@ -18,7 +18,7 @@ use crate::store::Table;
 use crate::sync::Arc;
 
 /// Chosen by measurement. `benches/README.md` has the table.
-const SHARDS: usize = 256;
+const SHARDS: usize = 128;
 
 /// Configures a [`RateLimiter`]. [`RateLimiter::builder`] makes one.
 ///
@@ -74,18 +74,19 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     ///
     /// - the highest 7 bits, 57 to 63, are a tag. A lookup compares whole keys only if the tags are
     ///   equal;
-    /// - the bits below choose the [shard](Builder::shards): bits 49 to 56 for 256 shards;
+    /// - the bits below choose the [shard](Builder::shards): bits 50 to 56 for 128 shards;
     /// - the lowest bits choose the place within the shard;
-    /// - bits 32 to 63 are a tag in each thread's cache of denied keys, and bits 32 to 40 choose the
-    ///   four entries that a key may take there.
+    /// - bits 33 to 63 are a tag in each thread's cache of denied keys, and bits 35 to 44 choose the
+    ///   four slots that a key may take there. Bits 32 to 37 choose the keys whose cached copies are
+    ///   invalidated together.
     ///
     /// (On a machine of 32 bits the tag and the shard are taken from the low half of the hash.)
     ///
     /// # Caveats
     ///
     /// A hasher that returns an integer key unchanged is unusable. It gives all keys below
-    /// 2^49 the same tag and the same shard. Then all threads wait for one lock, and whenever that
-    /// shard grows one check moves all the keys. Keys below 2^32 share four entries of the cache of
+    /// 2^50 the same tag and the same shard. Then all threads wait for one lock, and whenever that
+    /// shard grows one check moves all the keys. Keys below 2^33 share four slots of the cache of
     /// denied keys. Keys that are multiples of a large power of two also share one place, and each
     /// lookup compares them one by one.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, N, T> {
@@ -107,7 +108,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
         }
     }
 
-    /// Splits the table into `shards`, rounded up to a power of two from 2 to 65,536. Default: 256.
+    /// Splits the table into `shards`, rounded up to a power of two from 2 to 65,536. Default: 128.
     ///
     /// A shard takes 152 bytes on a 64-bit machine. Threads wait for each other within a shard.
     pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {

@@ -18,7 +18,7 @@ use crate::sync::Arc;
 
 impl<K, const N: usize, S> Core<K, N, S>
 where
-    K: Hash + Eq + 'static,
+    K: Hash + Eq + Send,
     S: BuildHasher + Clone,
 {
     /// Sweeps one slice more. Returns false if there was nothing left to do.
@@ -111,7 +111,7 @@ pub(super) fn sweep_every<K, const N: usize, S>(
     interval: Duration,
 ) -> impl FnMut(bool) -> Next
 where
-    K: Hash + Eq + 'static,
+    K: Hash + Eq + Send + 'static,
     S: BuildHasher + Clone,
 {
     let mut current: Option<Sweep> = None;

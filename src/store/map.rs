@@ -10,14 +10,13 @@ use dashmap::{DashMap, SharedValue};
 use super::{
     Scan,
     lock::{cold_path, lock_shard},
-    prefetch::ShardLayout,
+    prefetch::Layouts,
 };
 use crate::arith::state::KeyState;
 
 pub(super) struct Map<K, const N: usize, S> {
     map: DashMap<K, KeyState<N>, S>,
-    /// Where the entries of each shard lie.
-    layouts: Box<[ShardLayout<Entry<K, N>>]>,
+    layouts: Layouts<Entry<K, N>>,
 }
 
 /// As dashmap stores it.
@@ -26,11 +25,10 @@ type Entry<K, const N: usize> = (K, SharedValue<KeyState<N>>);
 impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     pub(super) fn new(shards: usize, hasher: S) -> Map<K, N, S> {
         let map: DashMap<K, KeyState<N>, S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
-        let layouts = map.shards().iter().map(|shard| {
+        let layouts = Layouts::new(map.shards().iter().map(|shard| {
             let shard = lock_shard(shard);
-            ShardLayout::new(shard.data_end(), shard.buckets())
-        });
-        let layouts = layouts.collect();
+            (shard.data_end(), shard.buckets())
+        }));
         Map { map, layouts }
     }
 
@@ -48,7 +46,8 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         hash: u64,
         key: &Q,
-        change: impl FnOnce(&mut KeyState<N>) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -56,7 +55,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     {
         let mut shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get_mut(hash, |(stored, _)| stored.borrow() == key);
-        stored.map(|(_, state)| change(state.get_mut()))
+        stored.map(|(_, state)| change(state.get_mut(), now()))
     }
 
     #[inline]
@@ -65,30 +64,31 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         hash: u64,
         key: K,
         should_insert: impl FnOnce() -> bool,
-        change: impl FnOnce(&mut KeyState<N>, bool) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64, bool) -> R,
     ) -> R {
         let index = self.prefetch_shard(hash);
         let mut shard = lock_shard(&self.map.shards()[index]);
-        if let Some((_, state)) = shard.get_mut(hash, |(stored, _)| *stored == key) {
-            return change(state.get_mut(), false);
-        }
-        cold_path(move || {
-            // In this order, so that if anything here panics, the shard is unlocked before the key
-            // is dropped.
-            let key = key;
-            let mut shard = shard;
-            let mut state = KeyState::FULL;
-            if !should_insert() {
-                return change(&mut state, false);
+        let mut unknown = KeyState::FULL;
+        let (state, now, is_new) = match shard.get_mut(hash, |(stored, _)| *stored == key) {
+            Some((_, state)) => (state.get_mut(), now(), false),
+            None if !should_insert() => (&mut unknown, now(), false),
+            None => {
+                let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
+                // Both of these may panic, the first as it hashes stored keys. The shard is unlocked then
+                // before the key is dropped.
+                if shard.len() == shard.capacity() {
+                    cold_path(|| shard.reserve(1, hash_of));
+                    let (end, buckets) = (shard.data_end(), shard.buckets());
+                    self.layouts.update(index, end, buckets);
+                }
+                let now = now();
+                let entry = (key, SharedValue::new(KeyState::FULL));
+                let (_, state) = shard.insert_entry(hash, entry, hash_of);
+                (state.get_mut(), now, true)
             }
-            let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
-            // First make room: that hashes stored keys, which may panic.
-            shard.reserve(1, hash_of);
-            self.layouts[index].update(shard.data_end(), shard.buckets());
-            let result = change(&mut state, true);
-            shard.insert(hash, (key, SharedValue::new(state)), hash_of);
-            result
-        })
+        };
+        change(state, now, is_new)
     }
 
     #[expect(
@@ -104,7 +104,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     #[inline]
     fn prefetch_shard(&self, hash: u64) -> usize {
         let shard = self.shard(hash);
-        self.layouts[shard].prefetch(hash);
+        self.layouts.prefetch(shard, hash);
         shard
     }
 
@@ -119,15 +119,19 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         stored.map(|(_, state)| look(state.get()))
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> Option<K>
+    pub(super) fn remove<Q>(
+        &self,
+        hash: u64,
+        key: &Q,
+        after: impl FnOnce(&KeyState<N>),
+    ) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
         let mut shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
-        let (key, _) = shard.remove_entry(hash, |(stored, _)| stored.borrow() == key)?;
-        after();
+        let (key, state) = shard.remove_entry(hash, |(stored, _)| stored.borrow() == key)?;
+        after(state.get());
         Some(key)
     }
 
@@ -184,7 +188,8 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         if is_sparse(shard.len(), shard.buckets()) {
             let keys = shard.len();
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
-            self.layouts[index].update(shard.data_end(), shard.buckets());
+            let (end, buckets) = (shard.data_end(), shard.buckets());
+            self.layouts.update(index, end, buckets);
         }
     }
 
@@ -230,7 +235,8 @@ mod tests {
                 map.hash(&key),
                 key,
                 || true,
-                |state, _| *state = KeyState::spent([key]),
+                || 0,
+                |state, _, _| *state = KeyState::spent([key]),
             );
         }
         map
@@ -243,7 +249,7 @@ mod tests {
             let index = map.shard(hash);
             let shard = map.map.shards()[index].read();
             let stored = shard.get(hash, |(stored, _)| stored == key).unwrap();
-            let (control, entry) = map.layouts[index].home_slot(hash);
+            let (control, entry) = map.layouts.home_slot(index, hash);
             let end = shard.data_end().as_ptr();
             let place = control.addr() - end.addr();
             assert!(place < shard.buckets());
@@ -374,8 +380,10 @@ mod tests {
     #[test]
     fn a_shard_takes_152_bytes() {
         let map = Map::<u64, 1, Fixed>::new(2, Fixed::default());
-        let shard = size_of_val(&map.map.shards()[0]) + size_of_val(&map.layouts[0]);
-        assert_eq!(shard + size_of::<crate::sync::AtomicUsize>(), 152);
+        let shard = size_of_val(&map.map.shards()[0]);
+        let layout = size_of::<crate::store::prefetch::ShardLayout<Entry<u64, 1>>>();
+        let count = size_of::<crate::sync::AtomicUsize>();
+        assert_eq!(shard + layout + count, 152);
     }
 
     #[test]

@@ -38,13 +38,15 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         _: u64,
         key: &Q,
-        change: impl FnOnce(&mut KeyState<N>) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        lock(self.shard_of(key)).get_mut(key).map(change)
+        let mut shard = lock(self.shard_of(key));
+        shard.get_mut(key).map(|state| change(state, now()))
     }
 
     pub(super) fn upsert<R>(
@@ -52,20 +54,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         _: u64,
         key: K,
         should_insert: impl FnOnce() -> bool,
-        change: impl FnOnce(&mut KeyState<N>, bool) -> R,
+        now: impl Fn() -> u64,
+        change: impl FnOnce(&mut KeyState<N>, u64, bool) -> R,
     ) -> R {
         let mut shard = lock(self.shard_of(&key));
         match shard.get_mut(&key) {
-            Some(state) => change(state, false),
-            None if !should_insert() => {
-                let mut state = KeyState::FULL;
-                change(&mut state, false)
-            }
+            Some(state) => change(state, now(), false),
+            None if !should_insert() => change(&mut KeyState::FULL.clone(), now(), false),
             None => {
-                let mut state = KeyState::FULL;
-                let result = change(&mut state, true);
-                shard.insert(key, state);
-                result
+                let now = now();
+                change(shard.entry(key).or_insert(KeyState::FULL), now, true)
             }
         }
     }
@@ -78,14 +76,14 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         lock(self.shard_of(key)).get(key).map(look)
     }
 
-    pub(super) fn remove<Q>(&self, key: &Q, after: impl FnOnce()) -> Option<K>
+    pub(super) fn remove<Q>(&self, _: u64, key: &Q, after: impl FnOnce(&KeyState<N>)) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let mut shard = lock(self.shard_of(key));
-        let (key, _) = shard.remove_entry(key)?;
-        after();
+        let (key, state) = shard.remove_entry(key)?;
+        after(&state);
         Some(key)
     }
 

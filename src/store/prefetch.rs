@@ -3,12 +3,12 @@
 //! A check waits for memory up to three times: for the shard's lock, which another core may have had
 //! last, for the control bytes of the map, and for the key's entry. Unless that place was taken, it
 //! follows from the key's hash and from where the shard's entries lie, which seldom changes. So
-//! [`ShardLayout`] keeps where they lie, readable without the lock. The control bytes and the entry
+//! [`Layouts`] keeps where they lie, readable without the lock. The control bytes and the entry
 //! are prefetched first, and most checks wait for all three at once. (What a key has on the heap is
 //! one wait more.) `docs/architecture.md` has the gain.
 //!
 //! No decision depends on it: with a layout that is out of date, or a key that is elsewhere, only
-//! time is lost. Beside the scan of a shard in `map.rs` this is the crate's only unsafe code.
+//! time is lost. It is unsafe code, of which `CONTRIBUTING.md` lists the three places.
 #![allow(unsafe_code, reason = "a prefetch is not safe code yet")]
 
 use std::ptr::NonNull;
@@ -27,7 +27,20 @@ const PREFETCH: bool = cfg!(all(
 const LINE: usize = 64;
 const ALIGNED: usize = 16;
 
-/// Where the entries of a shard lie, which are of type `T`.
+/// The size of a table up to which nothing is prefetched, in bytes: half of a cache that a core has for
+/// itself. A smaller table is there already, and each prefetch takes time.
+const NEAR: usize = 512 << 10;
+
+/// Where the entries of each shard lie, which are of type `T`.
+pub(super) struct Layouts<T> {
+    shards: Box<[ShardLayout<T>]>,
+    /// From how many buckets on a shard is large: its share of [`NEAR`].
+    large_from: usize,
+    /// How many shards are large. Every check reads it, and only a shard that grows or shrinks writes it.
+    large: AtomicUsize,
+}
+
+/// Where the entries of a shard lie.
 ///
 /// It is written under the shard's lock and read without. Relaxed suffices, as no memory is read
 /// through it. If the two words are from different times, the prefetch is useless and harmless.
@@ -38,36 +51,42 @@ pub(super) struct ShardLayout<T> {
     mask: AtomicUsize,
 }
 
-impl<T> ShardLayout<T> {
-    pub(super) fn new(end: NonNull<T>, places: usize) -> ShardLayout<T> {
-        ShardLayout {
+impl<T> Layouts<T> {
+    /// Each shard has an end of its entries, and a number of buckets.
+    pub(super) fn new(shards: impl ExactSizeIterator<Item = (NonNull<T>, usize)>) -> Layouts<T> {
+        let large_from = NEAR / shards.len().max(1) / size_of::<T>().max(1);
+        let layout = |(end, buckets): (NonNull<T>, usize)| ShardLayout {
             end: AtomicPtr::new(end.as_ptr()),
-            mask: AtomicUsize::new(places - 1),
+            mask: AtomicUsize::new(buckets - 1),
+        };
+        Layouts {
+            shards: shards.map(layout).collect(),
+            large_from,
+            large: AtomicUsize::new(0),
         }
     }
 
-    /// Updates the layout. To be called whenever the entries may have moved.
-    pub(super) fn update(&self, end: NonNull<T>, places: usize) {
-        let (end, mask) = (end.as_ptr(), places - 1);
-        // Written only if it changed, so that it stays in the caches of all cores.
-        if (
-            self.end.load(Ordering::Relaxed),
-            self.mask.load(Ordering::Relaxed),
-        ) != (end, mask)
-        {
-            self.end.store(end, Ordering::Relaxed);
-            self.mask.store(mask, Ordering::Relaxed);
-        }
+    /// Updates the layout of a shard, which the caller has locked. To be called whenever its entries may
+    /// have moved.
+    pub(super) fn update(&self, shard: usize, end: NonNull<T>, buckets: usize) {
+        let layout = &self.shards[shard];
+        layout.end.store(end.as_ptr(), Ordering::Relaxed);
+        let old_mask = layout.mask.swap(buckets - 1, Ordering::Relaxed);
+        match (old_mask >= self.large_from, buckets > self.large_from) {
+            (false, true) => self.large.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.large.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
-    /// Prefetches what is stored under a hash: its control bytes, its entry, and the line before the
-    /// entry, which has the entries of the next buckets.
+    /// Prefetches what a shard has under a hash, if the table is large: its control bytes, its entry, and
+    /// the line before the entry, which has the entries of the next buckets.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u64) {
-        if !PREFETCH {
+    pub(super) fn prefetch(&self, shard: usize, hash: u64) {
+        if !PREFETCH || self.large.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let (control, entry) = self.home_slot(hash);
+        let (control, entry) = self.home_slot(shard, hash);
         prefetch_line(control);
         prefetch_line(entry.cast());
         if size_of::<T>() > ALIGNED {
@@ -83,9 +102,10 @@ impl<T> ShardLayout<T> {
         reason = "as the map does, which has no more entries than addresses"
     )]
     #[inline]
-    pub(super) fn home_slot(&self, hash: u64) -> (*const u8, *const T) {
-        let end = self.end.load(Ordering::Relaxed);
-        let place = hash as usize & self.mask.load(Ordering::Relaxed);
+    pub(super) fn home_slot(&self, shard: usize, hash: u64) -> (*const u8, *const T) {
+        let layout = &self.shards[shard];
+        let end = layout.end.load(Ordering::Relaxed);
+        let place = hash as usize & layout.mask.load(Ordering::Relaxed);
         (
             end.cast::<u8>().wrapping_add(place),
             end.wrapping_sub(place + 1),

@@ -21,7 +21,8 @@ fn a_slice_visits_some_thousand_buckets() {
                 table.hash(&key),
                 key,
                 || true,
-                |state| *state = KeyState::spent([key]),
+                || 0,
+                |state, _| *state = KeyState::spent([key]),
             );
         }
         let (mut cursor, mut visited, mut slices) = (Cursor::default(), 0, 0);

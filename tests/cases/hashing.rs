@@ -279,7 +279,7 @@ fn compared_and_hashed<const BITS: u32>() -> (u64, u64) {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn tag_shard_and_place_of_a_key_are_the_bits_that_the_builder_names() {
-    let (by_tag, by_shard) = (compared_and_hashed::<57>(), compared_and_hashed::<49>());
+    let (by_tag, by_shard) = (compared_and_hashed::<57>(), compared_and_hashed::<50>());
     let (by_place, by_none) = (compared_and_hashed::<0>(), compared_and_hashed::<32>());
     // Different tags: no two keys are compared. One key in each shard: no key is hashed again.
     assert_eq!((by_tag.0, by_shard.0), (0, 0));

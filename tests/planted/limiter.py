@@ -2,26 +2,26 @@ BUGS = [
     dict(
         name="law 9: every check lets a step pass",
         file="src/limiter/check.rs",
-        old="        self.policy.buckets().spend(state, self.timer.now(), n)",
+        old="let outcome: O = buckets.spend(state, now, n);",
         new="""
-        use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
         static STEPS: AtomicU64 = AtomicU64::new(0);
         let steps = STEPS.fetch_add(1_000_000, Ordering::Relaxed);
-        self.policy.buckets().spend(state, self.timer.now() + steps, n)""",
+        let outcome: O = buckets.spend(state, now + steps, n);""",
         tests=["law_9_time_that_stands_still_admits_the_burst_and_no_more"],
     ),
     dict(
         name="race: a check decides on a copy and stores it later",
         file="src/limiter/check.rs",
         old="""
-            let found = self.table.update(hash, key, spend);
+            let found = self.table.update(hash, key, now, spend);
 """,
         new="""
             let copy = self.table.read(key, |state| *state);
             let found = copy.map(|mut state| {
-                let evaluation = self.spend(&mut state, n);
-                self.table.update(hash, key, |stored| *stored = state);
-                evaluation
+                let outcome = spend(&mut state, now());
+                self.table.update(hash, key, now, |stored, _| *stored = state);
+                outcome
             });
 """,
         tests=["three_threads_race_for_the_last_unit_across_a_refill"],
@@ -30,14 +30,16 @@ BUGS = [
         name="race: a check reads the clock before it takes the lock",
         file="src/limiter/check.rs",
         old="""
-            let found = self.table.update(hash, key, spend);
+            let found = self.table.update(hash, key, now, spend);
             found.unwrap_or_else(|| self.check_unknown(hash, key, n))
 """,
         new="""
-            let now = self.timer.now();
-            let spend = |state: &mut KeyState<N>| self.policy.buckets().spend(state, now, n);
-            let found = self.table.update(hash, key, spend);
-            found.unwrap_or_else(|| self.table.upsert(hash, key.to_owned(), || true, spend))
+            let now = now();
+            let now = move || now;
+            let spend = |state: &mut KeyState<N>, now| self.spend(state, now, n, &mut None);
+            let found = self.table.update(hash, key, now, spend);
+            let key = || key.to_owned();
+            found.unwrap_or_else(|| self.table.upsert(hash, key(), || true, now, spend))
 """,
         tests=[
             "no_thread_is_denied_while_a_unit_is_there",
@@ -50,12 +52,11 @@ BUGS = [
         name="race: a check of a number reads the clock before it takes the lock",
         file="src/limiter/check.rs",
         old="""
-            self.table.upsert(hash, key, should_insert, spend)
+            self.table.upsert(hash, key, should_insert, now, spend)
         }""",
         new="""
-            let now = self.timer.now();
-            let spend = |state: &mut KeyState<N>| self.policy.buckets().spend(state, now, n);
-            self.table.upsert(hash, key, should_insert, spend)
+            let now = now();
+            self.table.upsert(hash, key, should_insert, || now, spend)
         }""",
         tests=["a_stalled_caller_mints_nothing_from_a_number_swept_meanwhile"],
     ),
@@ -89,36 +90,47 @@ BUGS = [
     dict(
         name="forget: it looks and removes under two locks",
         file="src/limiter.rs",
-        old="        core.table.remove(key, || core.denied.invalidate())",
+        old="        core.table.remove(hash, key, |state| {",
         new="""
         let stored = core.table.read(key, |_| ()).is_some();
-        core.table.remove(key, || core.denied.invalidate());
-        stored""",
+        stored | core.table.remove(hash, key, |state| {""",
         tests=["forgetting_twice_at_once_forgets_one_key"],
     ),
     dict(
         name="cache: forget invalidates no entry",
         file="src/limiter.rs",
-        old="        core.table.remove(key, || core.denied.invalidate())",
-        new="        core.table.remove(key, || ())",
+        old="                core.denied.invalidate(hash);",
+        new="                let _ = hash;",
         tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: forget invalidates before it takes the lock",
         file="src/limiter.rs",
-        old="        core.table.remove(key, || core.denied.invalidate())",
+        old="""
+        core.table.remove(hash, key, |state| {
+            if core.policy.buckets().is_exhausted(state, floor) {
+                core.denied.invalidate(hash);
+            }
+        })""",
         new="""
-        core.denied.invalidate();
-        core.table.remove(key, || ())""",
+        let _ = floor;
+        core.denied.invalidate(hash);
+        core.table.remove(hash, key, |_| ())""",
         tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
     dict(
         name="cache: forget invalidates after it releases the lock",
         file="src/limiter.rs",
-        old="        core.table.remove(key, || core.denied.invalidate())",
+        old="""
+        core.table.remove(hash, key, |state| {
+            if core.policy.buckets().is_exhausted(state, floor) {
+                core.denied.invalidate(hash);
+            }
+        })""",
         new="""
-        let was = core.table.remove(key, || ());
-        core.denied.invalidate();
+        let _ = floor;
+        let was = core.table.remove(hash, key, |_| ());
+        core.denied.invalidate(hash);
         was""",
         tests=["a_thread_that_is_told_that_a_key_was_found_forgotten_is_not_denied_from_the_cache"],
     ),
@@ -126,12 +138,12 @@ BUGS = [
         name="cache: the epoch is read after the table",
         file="src/limiter/check.rs",
         old="""
-            self.denied.insert(hash, key, evaluation.state, epoch);
+            self.denied.insert(hash, key, state, epoch);
 """,
         new="""
             let _ = epoch;
-            let epoch = self.denied.epoch();
-            self.denied.insert(hash, key, evaluation.state, epoch);
+            let epoch = self.denied.epoch(hash);
+            self.denied.insert(hash, key, state, epoch);
 """,
         tests=["a_thread_that_is_told_of_a_forgetting_is_not_denied_from_the_cache"],
     ),
@@ -144,9 +156,9 @@ BUGS = [
     ),
     dict(
         name="cache: a hit denies although a unit is there again",
-        file="src/limiter/check.rs",
-        old="is_exhausted.then_some(evaluation)",
-        new="(is_exhausted || true).then_some(evaluation)",
+        file="src/arith/evaluate.rs",
+        old="is_exhausted.then(|| O::new",
+        new="(is_exhausted || true).then(|| O::new",
         tests=["a_cached_denial_has_the_numbers_of_the_table"],
     ),
     dict(

@@ -81,14 +81,10 @@ BUGS = [
     ),
     dict(
         name="cache: every denial is inserted",
-        file="src/arith/evaluate.rs",
-        old="""
-self.try_spend(state, earned, 1).is_none()
-""",
-        new="""
-!evaluation.is_allowed || self.try_spend(state, earned, 1).is_none()
-""",
-        tests=["a_denial_is_not_cached_while_a_unit_is_left"],
+        file="src/limiter/check.rs",
+        old="if !outcome.is_allowed() && buckets.is_exhausted(state, now) {",
+        new="if !outcome.is_allowed() {",
+        tests=["a_denial_while_a_unit_is_left_copies_no_key"],
     ),
     dict(
         name="policy: a quota that the policy lacks binds",

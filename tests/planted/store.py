@@ -2,13 +2,10 @@ BUGS = [
     dict(
         name="race: the second of two threads that insert one key stores it anew",
         file="src/store.rs",
-        old="""
-            let result = change(state);
-""",
+        old="            count(is_new);",
         new="""
-            *state = KeyState::FULL;
-            let result = change(state);
-""",
+            count(is_new);
+            *state = KeyState::FULL;""",
         tests=["two_threads_race_for_one_unit_and_one_gets_it"],
     ),
     dict(
@@ -41,13 +38,13 @@ BUGS = [
         name="forget: a key is counted as gone only after its shard is released",
         file="src/store.rs",
         old="""
-        let removed = self.map.remove(key, || {
+        let removed = self.map.remove(hash, key, |state| {
             self.dropped.fetch_add(1, Ordering::Release);
-            after();
+            after(state);
         });
 """,
         new="""
-        let removed = self.map.remove(key, after);
+        let removed = self.map.remove(hash, key, after);
         if removed.is_some() {
             self.dropped.fetch_add(1, Ordering::Release);
         }
@@ -58,13 +55,12 @@ BUGS = [
         name="upsert: a key that could not be stored is dropped under the lock",
         file="src/store/map.rs",
         old="""
-            let key = key;
-            let mut shard = shard;
-""",
+                let now = now();
+                let entry = (key, SharedValue::new(KeyState::FULL));""",
         new="""
-            let mut shard = shard;
-            let key = key;
-""",
+                let held = key;
+                let now = now();
+                let entry = (held, SharedValue::new(KeyState::FULL));""",
         tests=["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
         is_slow=True,
     ),
@@ -91,16 +87,11 @@ BUGS = [
     dict(
         name="table: the prefetch uses the layout from before the table grew",
         file="src/store/map.rs",
-        old="""
-            shard.reserve(1, hash_of);
-            self.layouts[index].update(shard.data_end(), shard.buckets());
-""",
+        old="                    self.layouts.update(index, end, buckets);",
         new="""
-            shard.reserve(1, hash_of);
-            if shard.buckets() < 9 {
-                self.layouts[index].update(shard.data_end(), shard.buckets());
-            }
-""",
+                    if buckets < 9 {
+                        self.layouts.update(index, end, buckets);
+                    }""",
         tests=["most_keys_are_where_they_are_prefetched"],
     ),
     dict(
@@ -108,7 +99,8 @@ BUGS = [
         file="src/store/map.rs",
         old="""
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
-            self.layouts[index].update(shard.data_end(), shard.buckets());
+            let (end, buckets) = (shard.data_end(), shard.buckets());
+            self.layouts.update(index, end, buckets);
 """,
         new="""
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
@@ -116,17 +108,16 @@ BUGS = [
         tests=["most_keys_are_where_they_are_prefetched"],
     ),
     dict(
-        name="len: a key is counted before the clock is read, which may panic",
-        file="src/store.rs",
+        name="upsert: a key is inserted before the clock is read, which may panic",
+        file="src/store/map.rs",
         old="""
-            let result = change(state);
-            // Counted only now""",
+                let now = now();
+                let entry = (key, SharedValue::new(KeyState::FULL));
+                let (_, state) = shard.insert_entry(hash, entry, hash_of);""",
         new="""
-            let stored = &self.stored[self.map.shard(hash)];
-            stored.fetch_add(usize::from(is_new), Ordering::Relaxed);
-            let result = change(state);
-            stored.fetch_sub(usize::from(is_new), Ordering::Relaxed);
-            // Counted only now""",
+                let entry = (key, SharedValue::new(KeyState::FULL));
+                let (_, state) = shard.insert_entry(hash, entry, hash_of);
+                let now = now();""",
         tests=["a_clock_that_panics_leaves_no_trace"],
     ),
     dict(

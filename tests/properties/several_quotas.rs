@@ -1,7 +1,7 @@
 //! Law 7: several quotas as one decision, and room in a policy for more of them.
 
 use proptest::prelude::*;
-use tollgate::{Decision, Policy, Quota};
+use tollgate::{Decision, Policy, Quota, RandomState};
 
 use crate::common::oracle::{Oracle, answer};
 use crate::common::strategies::{self, Step};
@@ -140,7 +140,10 @@ fn decide_alike<const EXACT: usize, const ROOM: usize>(
     steps: &[(Step, u8)],
 ) -> Result<(), TestCaseError> {
     let policy = Policy::<ROOM>::try_from(quotas.as_slice()).unwrap();
-    let (mut exact, mut roomy) = (Subject::new(quotas), Subject::new(policy));
+    // With one hasher, so that both have the same keys in their caches.
+    let hasher = RandomState::default();
+    let mut exact = Subject::hashed_by(quotas, hasher.clone());
+    let mut roomy = Subject::hashed_by(policy, hasher);
     for (index, (step, act)) in steps.iter().enumerate() {
         let (elapsed, n) = step.of(&quotas[index % EXACT]);
         exact.advance(elapsed);

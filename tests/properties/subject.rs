@@ -5,7 +5,7 @@ use std::time::Duration;
 use num_bigint::BigInt;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::Direct;
-use tollgate::{Decision, IntoPolicy, ManualClock, Quota, RateLimiter};
+use tollgate::{Decision, IntoPolicy, ManualClock, Quota, RandomState, RateLimiter};
 
 use crate::common::oracle::is_exact;
 use crate::common::strategies::{HORIZON, Step};
@@ -29,9 +29,14 @@ pub const KEY: &u8 = &7;
 
 impl<const N: usize> Subject<N> {
     pub fn new(policy: impl IntoPolicy<N>) -> Subject<N> {
+        Subject::hashed_by(policy, RandomState::default())
+    }
+
+    pub fn hashed_by(policy: impl IntoPolicy<N>, hasher: RandomState) -> Subject<N> {
         let clock = ManualClock::new();
         let limiter = RateLimiter::builder(policy)
             .clock(clock.clone())
+            .hasher(hasher)
             .shards(2)
             .manual_sweep()
             .build();

@@ -1,6 +1,6 @@
 //! The cache of denied keys: no thread denies from an entry that it should know to be invalid.
 
-use super::super::{KEY, UNIT, drain, limiter, model, quota};
+use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// A thread that is told that a key was forgotten finds its bucket full, whatever it saw before.
@@ -89,6 +89,57 @@ fn a_cached_denial_is_from_before_the_forgetting() {
         };
         let decision = limiter.check(KEY);
         assert!(decision.is_allowed() || decision.retry_after() == Some(UNIT));
+        forgetting.join().unwrap();
+    });
+}
+
+/// One thread forgets the key, one is denied and caches that, and one has cached it before.
+#[test]
+fn a_forgetting_reaches_a_thread_that_caches_and_one_that_has_cached() {
+    model(|| {
+        let (limiter, _) = limiter(quota(1));
+        assert!(limiter.allow(KEY));
+        assert!(!limiter.allow(KEY));
+        let told = Arc::new(AtomicBool::new(false));
+        let forgetting = {
+            let (limiter, told) = (Arc::clone(&limiter), Arc::clone(&told));
+            loom::thread::spawn(move || {
+                assert!(limiter.forget(KEY));
+                told.store(true, Ordering::Release);
+            })
+        };
+        let asking = ask(&limiter, 1);
+        let knows = told.load(Ordering::Acquire);
+        let own = u64::from(limiter.allow(KEY));
+        let other = asking.join().unwrap();
+        forgetting.join().unwrap();
+        assert!(own + other <= 1, "one unit");
+        assert!(own + other == 1 || !knows, "denied what was there");
+        assert_eq!(own + other + drain(&limiter), 1);
+    });
+}
+
+/// The key earns a unit, and is forgotten. A thread whose clock is behind, by less than the timer's lag,
+/// would still find the old state exhausted.
+#[test]
+fn a_forgetting_reaches_a_thread_whose_clock_is_behind() {
+    model(|| {
+        let (limiter, clock) = limiter(quota(1));
+        assert!(limiter.allow(KEY));
+        assert!(!limiter.allow(KEY));
+        let told = Arc::new(AtomicBool::new(false));
+        let forgetting = {
+            let (limiter, told) = (Arc::clone(&limiter), Arc::clone(&told));
+            loom::thread::spawn(move || {
+                clock.advance(UNIT);
+                assert!(limiter.forget(KEY));
+                clock.rewind(UNIT / 2);
+                told.store(true, Ordering::Release);
+            })
+        };
+        if told.load(Ordering::Acquire) {
+            assert!(limiter.allow(KEY));
+        }
         forgetting.join().unwrap();
     });
 }
