@@ -30,9 +30,9 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine};
+use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine, record_machine};
 use tollgate_peers::keyed::{Entry, Key, Outcome, TOLLGATE, Table};
-use tollgate_peers::keyed::{clocks, hashers, peers_of_any_key, shards, sweeps};
+use tollgate_peers::keyed::{calls, clocks, forgets, hashers, peers_of_any_key, shards, sweeps};
 
 use cells::{Cell, NEW_KEYS, Pace, Workload};
 
@@ -48,7 +48,7 @@ struct Arguments {
     /// For how long disturbed turns of a cell are repeated. Later ones count.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     patience: u64,
-    /// Write the rows to this file, too.
+    /// Write the rows to this file, too, and the machine beside it.
     #[arg(long)]
     csv: Option<PathBuf>,
     /// Only these contenders, by name. tollgate is always one.
@@ -66,7 +66,9 @@ enum Against {
     Peers,
     Shards,
     Hashers,
+    Calls,
     Clocks,
+    Forgets,
     Sweeps,
 }
 
@@ -76,7 +78,9 @@ impl Against {
             Against::Peers => K::peers(),
             Against::Shards => shards(),
             Against::Hashers => hashers(),
+            Against::Calls => calls(),
             Against::Clocks => clocks(),
+            Against::Forgets => forgets(),
             Against::Sweeps => sweeps(),
         }
     }
@@ -118,6 +122,9 @@ impl Bench {
             }
         }
         let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
+        if let Some(path) = &arguments.csv {
+            record_machine(path)?;
+        }
         if let Some(csv) = &mut csv {
             writeln!(
                 csv,

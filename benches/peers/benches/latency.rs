@@ -46,7 +46,7 @@ use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::ClockId;
 use tollgate_peers::harness::cores::{keep_to, keep_to_any};
-use tollgate_peers::harness::{median, print_machine};
+use tollgate_peers::harness::{median, print_machine, record_machine};
 use tollgate_peers::keyed::{Contender, Sweep, prepared};
 use tollgate_peers::keyed::{Floor, Governor, MutexMap, Outcome, Quota, Tollgate};
 
@@ -78,6 +78,9 @@ fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     print_machine();
     let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
+    if let Some(path) = &arguments.csv {
+        record_machine(path)?;
+    }
     if let Some(csv) = &mut csv {
         writeln!(csv, "what,keys,contender,p9999_ns,max_ns")?;
     }

@@ -6,11 +6,11 @@
 //! Two runs of different length differ by nothing but checks.
 
 use clap::{Parser, ValueEnum};
-use tollgate_peers::keyed::{Key, Outcome};
+use tollgate_peers::keyed::{Key, Outcome, calls};
 
 #[derive(Parser)]
 struct Arguments {
-    /// "tollgate", "governor + foldhash", ...
+    /// "tollgate", "tollgate check", "governor + foldhash", ...
     contender: String,
     #[arg(value_enum)]
     key: Type,
@@ -43,7 +43,8 @@ fn main() -> Result<(), String> {
 }
 
 fn run<K: Key>(arguments: &Arguments) -> Result<(), String> {
-    let entries = K::peers();
+    let mut entries = K::peers();
+    entries.extend(calls().into_iter().skip(1));
     let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
     let Some(entry) = (entries.iter()).find(|entry| entry.name == arguments.contender) else {
         let names = names.join(", ");

@@ -2,6 +2,7 @@
 
 mod clock;
 mod floor;
+mod forgetting;
 mod governor;
 mod mutex_map;
 mod throttlecrab;
@@ -12,12 +13,13 @@ use std::{array, borrow::Borrow, hash::Hash, hint::black_box, sync::Arc};
 
 use self::clock::ClockAlone;
 pub use self::floor::Floor;
+use self::forgetting::Forgetting;
 pub use self::governor::Governor;
 pub use self::mutex_map::MutexMap;
 use self::throttlecrab::Throttlecrab;
 use self::tokio_rate_limit::TokioRateLimit;
 pub use self::tollgate::Tollgate;
-use self::tollgate::{CoarseClock, Fast, OwnSeed, Shards, Sip, Swept};
+use self::tollgate::{CoarseClock, Decisions, Fast, OwnSeed, Shards, Sip, Swept};
 pub use crate::Quota;
 
 /// The outcome of every timed check of a cell.
@@ -92,7 +94,7 @@ pub fn shards<K: Key>() -> Vec<Entry<K>> {
         Entry::of::<1, Tollgate<K, 1, Shards<8>>>(),
         Entry::of::<1, Tollgate<K, 1, Shards<32>>>(),
         Entry::of::<1, Tollgate<K, 1, Shards<64>>>(),
-        Entry::of::<1, Tollgate<K, 1, Shards<128>>>(),
+        Entry::of::<1, Tollgate<K, 1, Shards<256>>>(),
         Entry::of::<1, Tollgate<K, 1, Shards<512>>>(),
         Entry::of::<1, Tollgate<K, 1, Shards<1_024>>>(),
         Entry::of::<1, Tollgate<K, 1, Shards<4_096>>>(),
@@ -123,6 +125,22 @@ pub fn sweeps<K: Key>() -> Vec<Entry<K>> {
     vec![
         Entry::of::<1, Tollgate<K>>(),
         Entry::of::<1, Tollgate<K, 1, Swept>>(),
+    ]
+}
+
+/// Returns tollgate by `allow` and by `check`.
+pub fn calls<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Tollgate<K, 1, Decisions>>(),
+    ]
+}
+
+/// Returns tollgate alone, and beside a thread that forgets keys.
+pub fn forgets<K: Key>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<1, Tollgate<K>>(),
+        Entry::of::<1, Forgetting<K>>(),
     ]
 }
 

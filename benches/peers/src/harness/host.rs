@@ -1,36 +1,71 @@
 //! The machine: its processor, and the time that the host of a virtual machine takes from it.
 
 use std::{
-    fs,
+    fs, io,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-/// Prints what a number needs beside it: the processor, its cores, and the commit.
+/// Prints what a number needs beside it.
 pub fn print_machine() {
-    let processor = fs::read_to_string("/proc/cpuinfo").ok();
-    let processor = processor.as_deref().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim())
-    });
+    println!("{}", machine());
+}
+
+/// Writes the machine beside a file of results: `keyed.txt` for `keyed.csv`.
+pub fn record_machine(csv: &Path) -> io::Result<()> {
+    fs::write(csv.with_extension("txt"), machine())
+}
+
+/// Returns the vendor and model of the processor, the cores, the commit, the compiler and the date, each
+/// on a line.
+fn machine() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let of_processor = |name: &str| {
+        let named = |line: &&str| line.split('\t').next().map(str::trim) == Some(name);
+        let value = cpuinfo
+            .lines()
+            .find(named)
+            .and_then(|line| line.split_once(':'));
+        value.map_or("unknown", |(_, value)| value.trim())
+    };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let commit = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--exclude=*"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    let commit = commit.map_or(String::new(), |output| {
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    });
-    println!(
-        "processor: {}, {cores} cores; commit: {}\n",
-        processor.unwrap_or("unknown"),
-        if commit.is_empty() {
-            "unknown"
-        } else {
-            &commit
-        }
-    );
+    let lines = [
+        ("vendor", of_processor("vendor_id").to_owned()),
+        (
+            "processor",
+            format!(
+                "{}, family {}, model {}",
+                of_processor("model name"),
+                of_processor("cpu family"),
+                of_processor("model")
+            ),
+        ),
+        ("cores", cores.to_string()),
+        (
+            "commit",
+            output("git", &["describe", "--always", "--dirty", "--exclude=*"]),
+        ),
+        ("compiler", output("rustc", &["--version"])),
+        ("date", output("date", &["-u", "+%F"])),
+    ];
+    let lines = lines.map(|(name, value)| format!("{name}: {value}\n"));
+    lines.concat()
+}
+
+/// Returns the first line that a program prints.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let command = command
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    let printed = command
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&printed);
+    text.lines().next().unwrap_or("unknown").to_owned()
 }
 
 /// Starts to watch the host. The result tells whether the host has left the cores of this machine

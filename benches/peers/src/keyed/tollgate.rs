@@ -3,14 +3,14 @@
 //! It is swept by hand, unless the sweep is the option. The quota of the allowed cells fills within
 //! a second, and the automatic sweep would drop the whole table as often.
 
-use std::{hash::BuildHasher, marker::PhantomData, time::Duration};
+use std::{hash::BuildHasher, hint::black_box, marker::PhantomData, time::Duration};
 
 use foldhash::{fast, quality};
 use tollgate::{Builder, Clock, Quota as Own, RateLimiter};
 
 use super::{Contender, Key, Quota, Sweep, TOLLGATE};
 
-pub struct Tollgate<K, const N: usize = 1, O: Options = Default> {
+pub struct Tollgate<K: Key, const N: usize = 1, O: Options = Default> {
     limiter: RateLimiter<K, N, O::Hasher>,
     options: PhantomData<O>,
 }
@@ -23,6 +23,9 @@ pub trait Options: Send + Sync + 'static {
 
     /// Whether the limiter drops keys by itself.
     const SWEEPS: bool = false;
+
+    /// Whether a check is `check`, and not `allow`.
+    const DECISIONS: bool = false;
 
     fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher>;
 }
@@ -39,7 +42,13 @@ impl<K: Key, const N: usize, O: Options> Contender<K, N> for Tollgate<K, N, O> {
 
     #[inline]
     fn check(&self, key: &K) -> bool {
-        self.limiter.check::<K::Query>(key.borrow()).is_allowed()
+        let (limiter, key) = (&self.limiter, key.borrow());
+        if O::DECISIONS {
+            // With its numbers.
+            black_box(limiter.check::<K::Query>(key)).is_allowed()
+        } else {
+            limiter.allow::<K::Query>(key)
+        }
     }
 
     fn stored(&self) -> Option<usize> {
@@ -53,7 +62,7 @@ impl<K: Key> Sweep<K> for Tollgate<K> {
     }
 }
 
-fn own(quota: Quota) -> Own {
+pub(super) fn own(quota: Quota) -> Own {
     let period = Duration::from_nanos(quota.nanos);
     Own::new(1, period, u64::from(quota.burst)).expect("a quota")
 }
@@ -90,7 +99,7 @@ macro_rules! shards {
     )*};
 }
 
-shards!(8 32 64 128 512 1024 4096);
+shards!(8 32 64 256 512 1024 4096);
 
 macro_rules! hashers {
     ($($options:ident, $name:literal, $hasher:ty;)*) => {$(
@@ -115,6 +124,21 @@ hashers! {
     OwnSeed, "foldhash::quality", quality::RandomState;
     Fast, "foldhash::fast", fast::RandomState;
     Sip, "SipHash (std)", std::hash::RandomState;
+}
+
+/// `check` in place of `allow`.
+pub struct Decisions;
+
+impl Options for Decisions {
+    const NAME: &'static str = "tollgate check";
+
+    type Hasher = tollgate::RandomState;
+
+    const DECISIONS: bool = true;
+
+    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
+        builder.manual_sweep().build()
+    }
 }
 
 /// A clock that a thread refreshes each ms.
