@@ -6,8 +6,9 @@
     python3 benches/instructions.py --check                                  # for CI
     python3 benches/instructions.py --bench http                             # requests, as a table
 
-The counts do not depend on the load of the machine. valgrind counts one function of
-`benches/peers`: `keyed::counted_check`, or `http::serve`. Each count is the difference of two runs
+The counts do not depend on the load of the machine. Checks are counted in cargo's default profile and
+with fat LTO (`lto = "fat"`, `codegen-units = 1`). `tollgate` is `allow`, and `tollgate check` is `check`.
+valgrind counts one function of `benches/peers`: `keyed::counted_check`, or `http::serve`. Each count is the difference of two runs
 of different length, so that what is done once cancels out. It leaves out two things: the waits
 that time measures, and the inside of a clock reading that is a system call there.
 
@@ -16,7 +17,7 @@ median of three was more than 1.1% from the median of all, and no median of five
 (AMD EPYC, rustc 1.95.0, 2026-11-26, commit 278f7c4).
 
 `--check` counts tollgate alone. It fails if a cell takes over 5% more than the record, or more than
-`--tolerance` says. 2% suits the machine of the record. On others the C library copies and compares
+`--tolerance` says, or if `allow` does not take fewer instructions than `check`. 2% suits the machine of the record. On others the C library copies and compares
 with other instructions. A compiler that differs from the recorded one is named and is no excuse,
 because users pay for its regressions too. If the compiler is to blame, or if a cell takes over 5%
 less, record anew.
@@ -40,20 +41,27 @@ RUNS = 3
 LENGTHS = {"check": (2_000, 22_000), "serve": (2_000, 4_000)}
 COUNTED = {"check": "*keyed::counted_check*", "serve": "*::http::serve*"}
 
+FAT = {"CARGO_PROFILE_RELEASE_LTO": "fat", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
+PROFILES = {"default": {}, "fat LTO": FAT}
+
+OWN = ["tollgate", "tollgate check"]
+PEERS = ["governor", "governor + foldhash"]
+REST = ["Mutex<HashMap>", "floor"]
 CONTENDERS = {
-    "u64": ["tollgate", "governor", "governor + foldhash", "Mutex<HashMap>", "floor"],
-    "String": ["tollgate", "governor", "governor + foldhash", "tokio-rate-limit", "throttlecrab"],
+    "u64": [*OWN, *PEERS, *REST],
+    "String": [*OWN, *PEERS, "tokio-rate-limit", "throttlecrab", *REST],
 }
-CONTENDERS["String"] += CONTENDERS["u64"][-2:]
 CELLS = [(t, o, k) for t in CONTENDERS for o in ["allowed", "denied"] for k in ["1", "1000"]]
 LAYERS = ["bare service", "tollgate", "tower_governor"]
 
 
-def build(example):
+def build(example, profile="default"):
     """Builds an example of `benches/peers` with symbols, and returns its path."""
     command = ["cargo", "build", "--release", "--example", example, "--message-format", "json"]
     command += ["--manifest-path", str(MANIFEST)]
-    env = {**os.environ, "CARGO_PROFILE_RELEASE_DEBUG": "1"}
+    if profile != "default":
+        command += ["--target-dir", str(MANIFEST.parent / "target" / "fat")]
+    env = {**os.environ, "CARGO_PROFILE_RELEASE_DEBUG": "1", **PROFILES[profile]}
     built = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
     if built.returncode:
         sys.exit(f"the example {example} does not build")
@@ -92,19 +100,21 @@ def named(cell):
     return f"{kind}, {outcome}, {int(keys):,} key" + ("" if keys == "1" else "s")
 
 
-def table(program, rustc, into):
+def table(rustc, into):
     """Prints the counts of every contender, and records them."""
     rows = []
-    for kind, contenders in CONTENDERS.items():
+    for profile, kind in ((profile, kind) for profile in PROFILES for kind in CONTENDERS):
+        contenders, program = CONTENDERS[kind], build("check", profile)
+        print(f"{profile} profile")
         print(f"{kind:28}" + "".join(f"  {contender:>8}" for contender in contenders))
         for cell in (cell for cell in CELLS if cell[0] == kind):
             print(f"{named(cell):28}", end="", flush=True)
             for contender in contenders:
                 try:
                     text = f"{count(program, contender, *cell):.0f}"
-                    rows.append([*cell, contender, text, rustc])
+                    rows.append([profile, *cell, contender, text, rustc])
                 except ValueError as why:
-                    if contender == "tollgate":
+                    if contender in OWN:
                         raise
                     text = "-"
                     print(f"\n{contender}, {named(cell)}: {why}", file=sys.stderr)
@@ -113,28 +123,35 @@ def table(program, rustc, into):
     if into:
         with open(into, "w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow("type outcome keys contender instructions rustc".split())
+            writer.writerow("profile type outcome keys contender instructions rustc".split())
             writer.writerows(rows)
 
 
-def check(program, rustc, record, tolerance):
+def check(rustc, record, tolerance):
     """Returns whether tollgate takes no more than the record, cell by cell."""
     with open(record, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["contender"] == "tollgate"]
-    recorded = {(row["type"], row["outcome"], row["keys"]): row for row in rows}
+        rows = [row for row in csv.DictReader(file) if row["contender"] in OWN]
+    columns = ["profile", "type", "outcome", "keys", "contender"]
+    recorded = {tuple(row[column] for column in columns): row for row in rows}
     more, less = [], []
-    for cell in CELLS:
-        if cell not in recorded:
-            sys.exit(f"{record} has no tollgate row for {named(cell)}")
-        before, by = float(recorded[cell]["instructions"]), recorded[cell].get("rustc") or "unknown"
-        now = count(program, "tollgate", *cell)
-        change = now / before - 1
-        line = f"{named(cell):28} recorded {before:6.0f}  measured {now:6.0f}  {change:+7.1%}"
-        if by != rustc:
-            line += f"  (recorded with rustc {by}, this is {rustc})"
-        print(line, flush=True)
-        if abs(change) > tolerance:
-            (more if change > 0 else less).append(line)
+    for profile, cell in ((profile, cell) for profile in PROFILES for cell in CELLS):
+        program, counts = build("check", profile), []
+        for contender in OWN:
+            name = f"{profile}, {named(cell)}, {contender}"
+            row = recorded.get((profile, *cell, contender))
+            if not row:
+                sys.exit(f"{record} has no row for {name}")
+            before, by = float(row["instructions"]), row["rustc"]
+            counts.append(count(program, contender, *cell))
+            change = counts[-1] / before - 1
+            line = f"{name:56} recorded {before:5.0f}  measured {counts[-1]:5.0f}  {change:+7.1%}"
+            if by != rustc:
+                line += f"  (recorded with rustc {by}, this is {rustc})"
+            print(line, flush=True)
+            if abs(change) > tolerance:
+                (more if change > 0 else less).append(line)
+        if counts[0] >= counts[1]:
+            more.append(f"{profile}, {named(cell)}: `allow` takes no fewer than `check`")
     if less:
         print(f"\nOver {tolerance:.0%} less than recorded; record anew with --csv {record}:")
         print("\n".join(less))
@@ -180,10 +197,9 @@ def main():
         if chosen.bench == "http":
             requests(build("serve"))
             return
-        program = build("check")
         if not chosen.check:
-            table(program, rustc, chosen.csv)
-        elif not check(program, rustc, chosen.record, chosen.tolerance):
+            table(rustc, chosen.csv)
+        elif not check(rustc, chosen.record, chosen.tolerance):
             sys.exit(1)
     except ValueError as why:
         sys.exit(f"tollgate: {why}")

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Turns the records in `benches/results` into the tables of the READMEs.
 
-    python3 benches/report.py                                       # prints them
-    python3 benches/report.py --into benches/README.md README.md    # writes them
-    python3 benches/report.py --into benches/README.md README.md --check
+    python3 benches/report.py            # prints them
+    python3 benches/report.py --write    # writes them
+    python3 benches/report.py --check    # writes nothing, and fails if a file would change
 
-`--check` writes nothing, and fails if a file would change.
+There is a record for each vendor of processors, in a folder of its own. A file there has the times, and
+one of the same name that ends in `.txt` has the machine.
 
-A table goes between `<!-- begin NAME -->` and `<!-- end NAME -->`: `speed` into the README of the
-root, all others into that of `benches`. Markers without a table fail, and tables without markers.
+A table goes between `<!-- begin NAME -->` and `<!-- end NAME -->`: into the README of the root, that of
+`benches`, or that of the vendor's folder. Markers without a table fail, and tables without markers.
 """
 
 import argparse
@@ -21,8 +22,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+VENDORS = {"intel": "Intel", "amd": "AMD"}
+# Files of times, and what they are called. A vendor may lack one.
+PROFILES = {"keyed": "", "keyed-fat": ", fat LTO"}
 GOVERNORS = ["governor", "governor + foldhash"]
-CONTENDERS = ["tollgate", *GOVERNORS, "tokio-rate-limit", "throttlecrab", "Mutex<HashMap>", "floor"]
+OPTIONS = ["calls", "clocks", "forgets"]
+OWN = ["tollgate", "tollgate check"]
+CONTENDERS = [*OWN, *GOVERNORS]
+CONTENDERS += ["tokio-rate-limit", "throttlecrab", "Mutex<HashMap>", "floor"]
 TYPES, OUTCOMES, THREADS = ["u64", "String"], ["allowed", "denied"], [1, 2, 8]
 CELL = ["type", "outcome", "keys", "threads"]
 
@@ -44,22 +52,44 @@ SPEED = {
 
 
 def tables(results):
-    """Returns each table by its name."""
-    keyed = read_keyed(results)
+    """Returns the tables of each file by their names."""
     heap = read(results, "heap", ["type"], lambda row: float(row["bytes_per_key"]))
-    instructions = read(results, "instructions", CELL[:3], lambda row: float(row["instructions"]))
+    of_check = ["profile", *CELL[:3]]
+    instructions = read(results, "instructions", of_check, lambda row: float(row["instructions"]))
     slowest = lambda row: (float(row["p9999_ns"]), float(row["max_ns"]))
-    latency = read(results, "latency", ["what", "keys"], slowest)
-    return {
-        "speed": speed_table(keyed),
-        "summary": summary(keyed),
-        "keyed": keyed_tables(keyed),
-        "first-sight": times(in_keyed(keyed, FIRST_SIGHT), ["type", "outcome", "threads"]),
-        "two-quotas": times(in_keyed(keyed, TWO_QUOTAS), CELL),
+    records, found = {}, {}
+    for vendor, name in VENDORS.items():
+        of_vendor = {
+            f"{name}{suffix}": read_keyed(results / vendor, profile)
+            for profile, suffix in PROFILES.items()
+            if (results / vendor / f"{profile}.csv").exists()
+        }
+        latency = read(results / vendor, "latency", ["what", "keys"], slowest)
+        found[results / vendor / "README.md"] = {
+            "machine": machines(results / vendor),
+            "keyed": keyed_tables(of_vendor, KEYED),
+            "first-sight": keyed_tables(of_vendor, FIRST_SIGHT),
+            "two-quotas": keyed_tables(of_vendor, TWO_QUOTAS),
+            "latency": latency_table(latency),
+            "options": options_tables(results / vendor),
+        }
+        records.update(of_vendor)
+    found[ROOT / "README.md"] = {"speed": speed_table(records)}
+    found[HERE / "README.md"] = {
+        "summary": summary(records),
+        "ratios": ratios_table(records),
         "heap": counts(heap, ["type"]),
-        "latency": latency_table(latency),
-        "instructions": counts(instructions, CELL[:3]),
+        "instructions": counts(instructions, of_check),
     }
+    return found
+
+
+def machines(folder):
+    """Has a column for each file of a vendor."""
+    files = sorted(folder.glob("*.txt"))
+    about = [dict(line.split(": ", 1) for line in path.read_text().splitlines()) for path in files]
+    rows = [[name, *(of[name] for of in about)] for name in about[0]]
+    return table([""], [f"`{path.stem}.csv`" for path in files], rows)
 
 
 def read(results, name, keys, value):
@@ -78,7 +108,7 @@ def read(results, name, keys, value):
     return cells
 
 
-def read_keyed(results):
+def read_keyed(results, name):
     """Reads the cells by (type, outcome, keys, threads): each contender's ns, the ratio to
     tollgate's, and the number of disturbed turns that count."""
 
@@ -86,11 +116,11 @@ def read_keyed(results):
         return float(row["ns"]), float(row["ratio"] or "nan"), int(row["disturbed"])
 
     cells = {}
-    for (kind, outcome, keys, threads), cell in read(results, "keyed", CELL, value).items():
+    for (kind, outcome, keys, threads), cell in read(results, name, CELL, value).items():
         if kind not in TYPES or outcome not in OUTCOMES or keys not in KEYS:
-            sys.exit(f"keyed.csv: unknown cell {kind}, {outcome}, {keys}")
+            sys.exit(f"{name}.csv: unknown cell {kind}, {outcome}, {keys}")
         if int(threads) not in THREADS:
-            sys.exit(f"keyed.csv: {threads} threads are in no table")
+            sys.exit(f"{name}.csv: {threads} threads are in no table")
         cells[kind, outcome, keys, int(threads)] = cell
     return cells
 
@@ -113,12 +143,16 @@ def in_order(cells):
     return [name for name in CONTENDERS if name in present]
 
 
-def keyed_tables(keyed):
+def keyed_tables(records, among):
+    """Has a table for each record, type and outcome of these cells."""
     parts = ["ns per check per thread; **bold** is the fastest, by the ratios within a turn."]
-    for kind in TYPES:
-        for outcome in OUTCOMES:
-            cells = [pair for pair in in_keyed(keyed, KEYED) if pair[0][:2] == (kind, outcome)]
-            parts += [f"#### {kind}, {outcome}", times(cells, ["keys", "threads"])]
+    for record, keyed in records.items():
+        for kind in TYPES:
+            for outcome in OUTCOMES:
+                cells = in_keyed(keyed, among)
+                cells = [pair for pair in cells if pair[0][:2] == (kind, outcome)]
+                if cells:
+                    parts += [f"{record}: {kind}, {outcome}", times(cells, ["keys", "threads"])]
     return "\n\n".join(parts)
 
 
@@ -133,41 +167,93 @@ def times(cells, columns):
     return table(columns, [named(name) for name in names] + ["fastest peer / tollgate"], rows)
 
 
-def speed_table(keyed):
+def speed_table(records):
     names = ["tollgate", *GOVERNORS]
     rows = []
     for label, (outcome, keys, threads) in SPEED.items():
-        cell = keyed["u64", outcome, keys, threads]
-        cell = {name: cell[name] for name in names}
-        ratio = peers(cell)[GOVERNORS[1]]
-        rows.append([label, *(ns(cell, name) for name in names), f"{ratio:.2f}"])
+        for record, keyed in records.items():
+            cell = keyed["u64", outcome, keys, threads]
+            cell = {name: cell[name] for name in names}
+            ratio = peers(cell)[GOVERNORS[1]]
+            rows.append([label, record, *(ns(cell, name) for name in names), f"{ratio:.2f}"])
     heads = [*names, f"{GOVERNORS[1]} / tollgate"]
-    return table(["ns per check per thread, u64 keys"], heads, rows)
+    return table(["ns per check per thread, u64 keys", "processor"], heads, rows)
 
 
-def summary(keyed):
+def summary(records):
     """Has the geometric means over the tables by keys, and every cell that a peer wins."""
     means = []
     for among in [OUTCOMES, *([outcome] for outcome in OUTCOMES)]:
-        row = [" and ".join(among)]
         for governor in GOVERNORS:
-            cells = [cell for key, cell in in_keyed(keyed, KEYED) if key[1] in among]
-            ratios = [cell[governor][1] for cell in cells]
-            row.append(f"{statistics.geometric_mean(ratios):.2f} ({len(ratios)} cells)")
-        means.append(row)
-    lost = []
-    for key, cell in in_keyed(keyed, KEYS):
-        faster = [f"{named(name)} {ratio:.2f}" for name, ratio in peers(cell).items() if ratio < 1]
-        if faster:
-            lost.append([*labels(dict(zip(CELL, key)), CELL), ", ".join(faster)])
-    text = f"tollgate loses {len(lost)} of {len(keyed)} cells"
-    text += ":\n\n" + table(CELL, ["peer's time / tollgate's"], lost) if lost else "."
-    disturbed = [key for key, cell in in_keyed(keyed, KEYS) if any(of[2] for of in cell.values())]
-    if disturbed:
-        cells = "; ".join(", ".join(labels(dict(zip(CELL, key)), CELL)) for key in disturbed)
-        text += f"\n\nDisturbed turns count in {len(disturbed)} cells: {cells}."
-    heads = [f"{governor} / tollgate" for governor in GOVERNORS]
-    return f"{table(['geometric mean'], heads, means)}\n\n{text}"
+            row = [" and ".join(among), governor]
+            for keyed in records.values():
+                cells = [cell for key, cell in in_keyed(keyed, KEYED) if key[1] in among]
+                ratios = [cell[governor][1] for cell in cells if governor in cell]
+                row.append(f"{statistics.geometric_mean(ratios):.2f} ({len(ratios)} cells)")
+            means.append(row)
+    text = table(["geometric mean", "time over tollgate's"], list(records), means)
+    lost, counted = [], []
+    for record, keyed in records.items():
+        of_record = []
+        for key, cell in in_keyed(keyed, KEYS):
+            of = [f"{named(name)} {ratio:.2f}" for name, ratio in peers(cell).items() if ratio < 1]
+            if of:
+                of_record.append([record, *labels(dict(zip(CELL, key)), CELL), ", ".join(of)])
+        lost += of_record
+        cells = [cell for _, cell in in_keyed(keyed, KEYS)]
+        disturbed = sum(any(of[2] for of in cell.values()) for cell in cells)
+        counted.append(
+            f"{record}: tollgate loses {len(of_record)} of {len(cells)} cells, and disturbed turns count "
+            f"in {disturbed}."
+        )
+    text += "\n\n" + "\n".join(f"- {line}" for line in counted)
+    if lost:
+        text += "\n\nEvery cell that is lost:\n\n"
+        text += table(["record", *CELL], ["peer's time / tollgate's"], lost)
+    return text
+
+
+def ratios_table(records):
+    """Has both ratios of every cell, the records side by side."""
+    keys = {key: None for keyed in records.values() for key, _ in in_keyed(keyed, KEYS)}
+    rows = []
+    for among in [KEYED, FIRST_SIGHT, TWO_QUOTAS]:
+        for key in (key for key in keys if key[2] in among):
+            row = labels(dict(zip(CELL, key)), CELL)
+            for keyed in records.values():
+                cell = keyed.get(key)
+                row += [f"{cell['tollgate'][0]:,.0f}" if cell else "–"]
+                row += [ratio(cell, governor) for governor in GOVERNORS]
+            rows.append(row)
+    heads = [f"{record}: {head}" for record in records for head in ["ns", "g", "g + f"]]
+    return table(CELL, heads, rows)
+
+
+def options_tables(folder):
+    """Has a table for each option that was recorded: ns, and the ratio to the default."""
+    parts = []
+    for option in OPTIONS:
+        path = folder / f"{option}.csv"
+        if not path.exists():
+            continue
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = list(dict.fromkeys(row["contender"] for row in rows))
+        cells = {}
+        for row in rows:
+            text = f"{float(row['ns']):.1f} ({float(row['ratio']):.2f})"
+            cells.setdefault(tuple(row[column] for column in CELL), []).append(text)
+        lines = [[*labels(dict(zip(CELL, key)), CELL), *texts] for key, texts in cells.items()]
+        parts += [f"`keyed -- --against {option}`", table(CELL, names, lines)]
+    return "\n\n".join(parts) or "Not recorded."
+
+
+def ratio(cell, contender):
+    """Returns a ratio as text, and emphasizes one that tollgate loses."""
+    if not cell or contender not in cell:
+        return "–"
+    ratio = round(cell[contender][1], 2)
+    return f"**{ratio:.2f}**" if ratio < 1 else f"{ratio:.2f}"
 
 
 def counts(cells, columns):
@@ -199,7 +285,7 @@ def peers(cell):
     return {
         name: round(cell[name][1], 2)
         for name in in_order([cell])
-        if name not in ("tollgate", "floor") and not math.isnan(cell[name][1])
+        if name not in (*OWN, "floor") and not math.isnan(cell[name][1])
     }
 
 
@@ -244,38 +330,33 @@ def table(columns, heads, rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def into(path, found):
+def filled(path, found):
     """Returns the text of a file with these tables."""
-    of_benches = path.resolve().parent == HERE.resolve()
-    due = [name for name in found if (name != "speed") == of_benches]
     text = path.read_text()
     begun = re.findall(r"<!-- begin (\S+) -->", text)
-    if sorted(begun) != sorted(due):
-        sys.exit(f"{path} has the markers of {begun}, and needs those of {due}, each once")
-    for name in due:
+    if sorted(begun) != sorted(found):
+        sys.exit(f"{path} has the markers of {begun}, and needs those of {list(found)}, each once")
+    for name, of_name in found.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         before, _, rest = text.partition(begin)
         old, ended, after = rest.partition(end)
         if not ended or "<!-- begin" in old:
             sys.exit(f"{path}: no {end} after {begin}")
-        text = f"{before}{begin}\n\n{found[name]}\n\n{end}{after}"
+        text = f"{before}{begin}\n\n{of_name}\n\n{end}{after}"
     return text
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--into", metavar="FILE", type=Path, nargs="+", default=[])
+    parser.add_argument("--write", action="store_true", help="write them into their files")
     parser.add_argument("--check", action="store_true", help="write nothing, fail if it would")
-    parser.add_argument("--results", metavar="DIR", type=Path, default=HERE / "results")
     chosen = parser.parse_args()
-    if chosen.check and not chosen.into:
-        parser.error("--check needs --into")
-    found = tables(chosen.results)
-    if not chosen.into:
-        print("\n\n".join(f"<!-- {name} -->\n\n{found[name]}" for name in found))
     stale = False
-    for path in chosen.into:
-        old, new = path.read_text(), into(path, found)
+    for path, found in tables(HERE / "results").items():
+        if not chosen.write and not chosen.check:
+            print("\n\n".join(f"<!-- {name} -->\n\n{text}" for name, text in found.items()))
+            continue
+        old, new = path.read_text(), filled(path, found)
         if old == new:
             continue
         if chosen.check:
@@ -286,8 +367,7 @@ def main():
             path.write_text(new)
             print(f"written: {path}")
     if stale:
-        again = [argument for argument in sys.argv[1:] if argument != "--check"]
-        sys.exit(f"run: python3 benches/report.py {' '.join(again)}")
+        sys.exit("run: python3 benches/report.py --write")
 
 
 if __name__ == "__main__":
