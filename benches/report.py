@@ -171,11 +171,11 @@ def speed_table(records):
     names = ["tollgate", *GOVERNORS]
     rows = []
     for label, (outcome, keys, threads) in SPEED.items():
-        for record, keyed in records.items():
-            cell = keyed["u64", outcome, keys, threads]
+        for vendor in VENDORS.values():
+            cell = records[vendor]["u64", outcome, keys, threads]
             cell = {name: cell[name] for name in names}
             ratio = peers(cell)[GOVERNORS[1]]
-            rows.append([label, record, *(ns(cell, name) for name in names), f"{ratio:.2f}"])
+            rows.append([label, vendor, *(ns(cell, name) for name in names), f"{ratio:.2f}"])
     heads = [*names, f"{GOVERNORS[1]} / tollgate"]
     return table(["ns per check per thread, u64 keys", "processor"], heads, rows)
 

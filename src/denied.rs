@@ -11,8 +11,8 @@
 //!
 //! **Whatever else changes an exhausted state raises the key's [epoch](DeniedCache::epoch)**, under the
 //! lock of the key's shard. Today that is `forget`. An entry is valid as long as the epoch is the one
-//! that was read *before* the table. Say that a thread reads epoch e, then locks the shard and
-//! caches what it sees there, and that `forget` of the same key raises the epoch from d to d + 1.
+//! that was read *before* the table. Say that a thread reads epoch e, locks the shard, and caches what
+//! it sees there. `forget` of the same key raises the epoch from d to d + 1.
 //!
 //! 1. If the thread locked the shard first, it cannot have read the raised epoch: its read happened
 //!    before its lock, that before the lock of `forget`, and that before the raise. So e <= d, and
@@ -22,8 +22,8 @@
 //! 2. If `forget` locked the shard first, the thread saw what it left, and caches
 //!    no more than that. (If it read e <= d nevertheless, the entry is invalid from the start.)
 //!
-//! A thread that does not know of a `forget`, and denies from the cache, denies before it, as a
-//! thread would that had locked the shard just before. So the read of the epoch may be relaxed: the
+//! A thread that does not know of a `forget` may deny from the cache. It denies before the `forget`, as if
+//! it had locked the shard just before. So the read of the epoch may be relaxed: the
 //! argument needs only the order of the shard's lock and the coherence of one word. The epoch is
 //! read after the clock, so that the state stood at that `now`. (A processor may swap the reads of
 //! the system clock and of the epoch. The difference is some ns.)
@@ -38,9 +38,8 @@
 //!
 //! # Caveats
 //!
-//! - If the system clock steps back unnoticed, by less than the
-//!   [`Timer`](crate::clock::Timer)'s tolerance, a cached denial stands, and its numbers may be old
-//!   by as much.
+//! - A step back of the system clock by less than the [`Timer`](crate::clock::Timer)'s lag (1 ms) is not
+//!   noticed. A cached denial then stands, and its numbers may be old by as much.
 //! - Keys that hashbrown loses ([`store`](crate::store), 5) may still be denied from the cache until
 //!   a unit is earned.
 //! - Keys are compared whole: a key is not denied because another has the same hash.

@@ -48,9 +48,11 @@ use crate::sync::Arc;
 /// - **Memory grows with the keys in debt.** A key is stored from its first allowed check until its
 ///   bucket is full and swept. Their number has no bound.
 /// - **Copies of denied keys.** Each thread caches up to 4,096 denied keys of each limiter. With one
-///   quota that takes up to 128 KiB for `u64`, and 192 KiB and the text for `String`. It takes 1 KiB
-///   while few keys are denied. A thread that starts takes over the cache of one that has ended. The
-///   copies are dropped with the limiter.
+///   quota that takes up to 128 KiB for `u64`, and 192 KiB and the text for `String`: the size of the
+///   key and 20 bytes or so for each. While few keys are denied it takes 1 KiB. Beside that come 256 to
+///   512 bytes for each thread that the process has had at once, as the memory is found by the number of
+///   the thread. A thread that starts takes over the cache of one that has ended. The copies are dropped
+///   with the limiter, all at once, or in a check that puts another key in their place.
 ///
 ///   Keys of more than 128 bytes are not cached. The size is `size_of_val(key)`. For a `&String` that is
 ///   24 bytes, whatever its length. So check a `RateLimiter<String>` with a `&str`.
@@ -77,7 +79,8 @@ use crate::sync::Arc;
 /// - **Fork.** A forked child has no such thread. It starts its own for the limiters and clocks that
 ///   it builds. Limiters that it inherits can be used and dropped, and are not swept. What another
 ///   thread did with them at the instant of the fork goes wrong: a lock that it held stays locked
-///   for ever, and the keys of a running slice are leaked. A child that has the same process id in
+///   for ever, and the keys of a running slice are leaked. That goes for one lock of the process, too:
+///   another thread holds it while it ends, or while it caches its first denied key. A child that has the same process id in
 ///   another namespace (the first process of a container that forks into a new one) is taken for its
 ///   parent. So build limiters after the fork. (A coarse clock that a child inherits goes on, as
 ///   [documented](crate::Clock::coarse).)
@@ -166,8 +169,8 @@ where
 {
     /// Removes `key`, so that its next check finds full buckets. Returns false if it was not stored.
     ///
-    /// If the key was denied, this invalidates what threads have cached of it, and of about 1 in 64 other
-    /// denied keys. A copy of the key may stay in a cache until another key takes its place.
+    /// If the key holds less than a unit, this invalidates what threads have cached of it, and of about 1
+    /// in 64 other denied keys. A copy of the key may stay in a cache until another key takes its place.
     pub fn forget<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

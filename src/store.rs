@@ -66,7 +66,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         }
     }
 
-    /// Returns the hash of a key, for [`update`](Table::update) and [`upsert`](Table::upsert).
+    /// Returns the hash of a key, which other calls take.
     #[inline]
     pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u64 {
         self.map.hash(key)
@@ -100,27 +100,29 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         now: impl Fn() -> u64,
         change: impl FnOnce(&mut KeyState<N>, u64) -> R,
     ) -> R {
-        let count = |is_new| {
+        let change = |state: &mut KeyState<N>, now, is_new| {
             if is_new {
                 let stored = &self.stored[self.map.shard(hash)];
                 let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
                 stored.store(one_more, Ordering::Relaxed);
             }
-        };
-        let change = |state: &mut KeyState<N>, now, is_new| {
-            count(is_new);
             change(state, now)
         };
         self.map.upsert(hash, key, should_insert, now, change)
     }
 
     /// Reads the state of `key`, if it is stored.
-    pub(crate) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&KeyState<N>) -> R) -> Option<R>
+    pub(crate) fn read<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        look: impl FnOnce(&KeyState<N>) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.map.read(key, look)
+        self.map.read(hash, key, look)
     }
 
     /// Removes `key`, and then calls `after` with its state under the shard's lock. Returns false if it

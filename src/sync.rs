@@ -80,7 +80,11 @@ mod imp {
     /// A value for each thread that makes one. All are dropped with the owner.
     ///
     /// A thread that starts may be given the value of one that has ended.
-    pub(crate) struct PerThread<T: Send>(ThreadLocal<RefCell<T>>);
+    pub(crate) struct PerThread<T: Send>(ThreadLocal<OwnLines<RefCell<T>>>);
+
+    /// Is alone on its cache lines, which some processors fetch in pairs.
+    #[repr(align(128))]
+    struct OwnLines<T>(T);
 
     std::thread_local! {
         /// Tells that this thread runs its last destructors, once it is dropped itself.
@@ -101,21 +105,21 @@ mod imp {
         /// Visits this thread's value. `None` if it has none, or is visiting it already.
         #[inline]
         pub(crate) fn visit<R>(&self, visit: impl FnOnce(&mut T) -> R) -> Option<R> {
-            Some(visit(&mut *self.0.get()?.try_borrow_mut().ok()?))
+            Some(visit(&mut *self.0.get()?.0.try_borrow_mut().ok()?))
         }
 
         /// Visits this thread's value, and makes one if there is none. A thread that ends makes none.
         pub(crate) fn visit_or_make(&self, make: fn() -> T, visit: impl FnOnce(&mut T)) {
-            // While a thread ends, `get_or` panics once the thread's number was given back. That comes
-            // before the drop of `ALIVE`, as a rule: the panic is caught if it does not.
+            // While a thread ends, `get_or` panics once the thread's number was given back. `ALIVE` was
+            // dropped by then, unless this is the thread's first call: then the panic is caught.
             if ALIVE.try_with(|_| ()).is_err() {
                 return;
             }
-            let make = || self.0.get_or(|| RefCell::new(make()));
+            let make = || self.0.get_or(|| OwnLines(RefCell::new(make())));
             let Ok(value) = catch_unwind(AssertUnwindSafe(make)) else {
                 return;
             };
-            if let Ok(mut value) = value.try_borrow_mut() {
+            if let Ok(mut value) = value.0.try_borrow_mut() {
                 visit(&mut value);
             }
         }

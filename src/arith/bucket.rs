@@ -181,6 +181,7 @@ mod tests {
                 assert!(absent.can_hold(n));
             }
             assert!(absent.is_full(0, earned));
+            assert!(!absent.is_exhausted(0, earned));
         }
     }
 }

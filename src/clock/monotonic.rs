@@ -132,8 +132,8 @@ impl Timer {
         }
     }
 
-    /// Returns a time that no thread's `now` is below, once the thread knows that this has returned.
-    /// The time is at most `now` here, and seldom far below it.
+    /// Returns a lower bound of later times: no thread that knows of this call reads an earlier `now`. The
+    /// bound is at most the lag behind.
     ///
     /// A coarse clock is one word that never goes back, and no thread reads an older value of it than
     /// one that it knows of. Other clocks may be behind, down to `high_water`.
@@ -254,6 +254,10 @@ mod tests {
             let clock = ManualClock::new();
             clock.advance(Duration::from_nanos(1));
             let timer = timer(&clock, lag);
+            clock.advance(Duration::from_nanos(HORIZON - 1));
+            assert_eq!(timer.now(), HORIZON - 1);
+            clock.advance(Duration::from_nanos(5));
+            assert_eq!(timer.now(), HORIZON);
             clock.advance(Duration::MAX);
             assert_eq!(timer.now(), HORIZON);
         }

@@ -4,8 +4,8 @@
 #[derive(Clone)]
 pub(super) struct SystemClock {
     clock: quanta::Clock,
-    /// The ns of a tick, times 2^64. 0 if that does not fit, as with the monotonic clock, whose tick is
-    /// 1 ns.
+    /// The ns of a tick, times 2^64. 0 if a tick is 1 ns or longer, as with the monotonic clock, and with
+    /// the counters of many processors that are not x86.
     ///
     /// `quanta` multiplies ticks by an integer, and shifts the product by a variable number of bits. The
     /// same result is the high half of one product, which some processors have sooner.
@@ -15,9 +15,7 @@ pub(super) struct SystemClock {
 impl SystemClock {
     pub(super) fn new() -> SystemClock {
         let clock = quanta::Clock::new();
-        // Exact, as the clock's shift is at most 62: it is calibrated for fewer ticks.
-        let nanos = clock.delta_as_nanos(0, 1 << 62);
-        let tick = nanos.checked_mul(4).unwrap_or(0);
+        let tick = tick(|ticks| clock.delta_as_nanos(0, ticks));
         SystemClock { clock, tick }
     }
 
@@ -46,6 +44,17 @@ impl SystemClock {
     }
 }
 
+/// Returns the ns of a tick, times 2^64, or 0 if a tick is 1 ns or longer. `nanos` returns the ns of a
+/// number of ticks: a product, shifted by at most 62 bits, of which it returns the lower 64 bits.
+fn tick(nanos: impl Fn(u64) -> u64) -> u64 {
+    // A product of 2^32 ticks is not cut off, with ticks of up to 4 s. One of 2^62 is exact.
+    if nanos(1 << 32) < 1 << 32 {
+        nanos(1 << 62) << 2
+    } else {
+        0
+    }
+}
+
 /// Returns the product divided by 2^64.
 #[inline]
 fn high_half(a: u64, b: u64) -> u64 {
@@ -56,16 +65,33 @@ fn high_half(a: u64, b: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Of any number of ticks, and read one after the other.
+    /// Of any number of ticks, for counters of 19.2 MHz to 10 GHz. `quanta` scales like this.
     #[test]
-    fn it_has_the_time_of_quanta_to_the_nanosecond() {
-        let system = SystemClock::new();
-        let of_quanta = |ticks| system.clock.delta_as_nanos(0, ticks);
-        for bits in (0..64).filter(|_| system.tick != 0) {
-            for ticks in [1 << bits, u64::MAX >> bits, 0x9e37_79b9_7f4a_7c15 >> bits] {
-                assert_eq!(high_half(ticks, system.tick), of_quanta(ticks), "{ticks}");
+    fn it_scales_as_quanta_does() {
+        for megahertz in [
+            19.2, 24.0, 25.0, 50.0, 62.499, 121.875, 249.9, 250.0, 999.9, 1_000.0, 2_445.4,
+            10_000.0,
+        ] {
+            for shift in [20, 28, 31, 40] {
+                let factor = (1_000.0 / megahertz * f64::from(shift).exp2()) as u64;
+                let of_quanta =
+                    |ticks: u64| ((u128::from(ticks) * u128::from(factor)) >> shift) as u64;
+                let tick = tick(of_quanta);
+                assert_eq!(tick == 0, factor >= 1 << shift, "{megahertz} MHz");
+                for bits in (0..64).filter(|_| tick != 0) {
+                    for ticks in [1 << bits, u64::MAX >> bits, 0x9e37_79b9_7f4a_7c15 >> bits] {
+                        let nanos = high_half(ticks, tick);
+                        assert_eq!(nanos, of_quanta(ticks), "{ticks} at {megahertz} MHz");
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn it_has_the_time_of_quanta() {
+        let system = SystemClock::new();
+        let of_quanta = |ticks| system.clock.delta_as_nanos(0, ticks);
         for _ in 0..1_000 {
             let before = of_quanta(system.clock.raw());
             let now = system.nanos();

@@ -102,7 +102,7 @@ where
     {
         let core = &*self.core;
         let look = |state: &KeyState<N>| core.peek(state, n);
-        let evaluation = core.table.read(key, look);
+        let evaluation = core.table.read(core.table.hash(key), key, look);
         let evaluation = evaluation.unwrap_or_else(|| look(&KeyState::FULL));
         core.policy.decision(&evaluation, n, DecisionSource::Table)
     }

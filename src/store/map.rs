@@ -75,8 +75,8 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             None if !should_insert() => (&mut unknown, now(), false),
             None => {
                 let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
-                // Both of these may panic, the first as it hashes stored keys. The shard is unlocked then
-                // before the key is dropped.
+                // `reserve` hashes stored keys, and `now` may be the user's function. If they panic, the
+                // shard is unlocked before the key is dropped.
                 if shard.len() == shard.capacity() {
                     cold_path(|| shard.reserve(1, hash_of));
                     let (end, buckets) = (shard.data_end(), shard.buckets());
@@ -108,12 +108,16 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         shard
     }
 
-    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&KeyState<N>) -> R) -> Option<R>
+    pub(super) fn read<Q, R>(
+        &self,
+        hash: u64,
+        key: &Q,
+        look: impl FnOnce(&KeyState<N>) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hash = self.hash(key);
         let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
         stored.map(|(_, state)| look(state.get()))
@@ -312,7 +316,7 @@ mod tests {
             let expected = Vec::from_iter((0..keys).filter(|key| key % 3 != 0));
             assert_eq!((removed, &taken), (expected.len(), &expected));
             for key in 0..keys {
-                let word = map.read(&key, |state| state.points()[0]);
+                let word = map.read(map.hash(&key), &key, |state| state.points()[0]);
                 assert_eq!(word, (key % 3 == 0).then_some(key));
             }
         }

@@ -68,7 +68,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         }
     }
 
-    pub(super) fn read<Q, R>(&self, key: &Q, look: impl FnOnce(&KeyState<N>) -> R) -> Option<R>
+    pub(super) fn read<Q, R>(
+        &self,
+        _: u64,
+        key: &Q,
+        look: impl FnOnce(&KeyState<N>) -> R,
+    ) -> Option<R>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

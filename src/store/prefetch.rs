@@ -22,9 +22,10 @@ const PREFETCH: bool = cfg!(all(
     not(miri)
 ));
 
-/// The bytes of a cache line, and the size up to which an entry never lies in two lines, as it is aligned
-/// to it.
+/// The bytes of a cache line.
 const LINE: usize = 64;
+
+/// An entry of at most 16 bytes never lies in two lines, as 16 is what the map aligns entries to.
 const ALIGNED: usize = 16;
 
 /// The size of a table up to which nothing is prefetched, in bytes: half of a cache that a core has for
@@ -34,8 +35,8 @@ const NEAR: usize = 512 << 10;
 /// Where the entries of each shard lie, which are of type `T`.
 pub(super) struct Layouts<T> {
     shards: Box<[ShardLayout<T>]>,
-    /// From how many buckets on a shard is large: its share of [`NEAR`].
-    large_from: usize,
+    /// A shard with more buckets than this is large: more than its share of [`NEAR`].
+    largest_near: usize,
     /// How many shards are large. Every check reads it, and only a shard that grows or shrinks writes it.
     large: AtomicUsize,
 }
@@ -54,14 +55,14 @@ pub(super) struct ShardLayout<T> {
 impl<T> Layouts<T> {
     /// Each shard has an end of its entries, and a number of buckets.
     pub(super) fn new(shards: impl ExactSizeIterator<Item = (NonNull<T>, usize)>) -> Layouts<T> {
-        let large_from = NEAR / shards.len().max(1) / size_of::<T>().max(1);
+        let largest_near = (NEAR / shards.len().max(1) / size_of::<T>().max(1)).max(1);
         let layout = |(end, buckets): (NonNull<T>, usize)| ShardLayout {
             end: AtomicPtr::new(end.as_ptr()),
             mask: AtomicUsize::new(buckets - 1),
         };
         Layouts {
             shards: shards.map(layout).collect(),
-            large_from,
+            largest_near,
             large: AtomicUsize::new(0),
         }
     }
@@ -72,7 +73,7 @@ impl<T> Layouts<T> {
         let layout = &self.shards[shard];
         layout.end.store(end.as_ptr(), Ordering::Relaxed);
         let old_mask = layout.mask.swap(buckets - 1, Ordering::Relaxed);
-        match (old_mask >= self.large_from, buckets > self.large_from) {
+        match (old_mask >= self.largest_near, buckets > self.largest_near) {
             (false, true) => self.large.fetch_add(1, Ordering::Relaxed),
             (true, false) => self.large.fetch_sub(1, Ordering::Relaxed),
             _ => 0,

@@ -132,6 +132,12 @@ fn a_clock_that_panics_leaves_no_trace() {
     assert!(limiter.is_empty());
     assert_eq!(limiter.check("alice").remaining(), 4);
     assert_eq!(limiter.len(), 1);
+
+    is_broken.store(true, Ordering::SeqCst);
+    assert!(catch_unwind(AssertUnwindSafe(|| limiter.forget("alice"))).is_err());
+    is_broken.store(false, Ordering::SeqCst);
+    assert_eq!(limiter.check("alice").remaining(), 3);
+    assert!(limiter.forget("alice"));
 }
 
 /// Two limiters on clones of a clock see the same time.

@@ -11,9 +11,10 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
-use tollgate::{DecisionSource, Policy, Quota, RateLimiter};
+use tollgate::{Clock, DecisionSource, Policy, Quota, RateLimiter};
 
 use crate::common::cases::{Numbers, SECOND, Time, by_hand, drain};
 use crate::common::keys::{Asked, Call, Stored, at_next};
@@ -163,6 +164,21 @@ fn a_forgotten_key_is_not_denied_from_the_cache() {
     assert!(!limiter.allow(&1));
     assert!(limiter.allow(&0));
     assert!(!limiter.allow(&0));
+}
+
+/// Its time is far ahead of what a limiter on another clock would have published.
+#[test]
+fn a_forgotten_key_is_not_denied_from_the_cache_on_a_coarse_clock() {
+    let clock = Clock::coarse(Duration::from_millis(1)).unwrap();
+    let limiter: RateLimiter<u64> = RateLimiter::builder(Quota::per_hour(1).burst(1))
+        .clock(clock)
+        .manual_sweep()
+        .build();
+    for _ in 0..10 {
+        assert!(limiter.allow(&0));
+        assert!(!limiter.allow(&0) && !limiter.allow(&0));
+        assert!(limiter.forget(&0));
+    }
 }
 
 /// `forget` of an exhausted key invalidates the cached denials of some 1 in 64 keys, and `forget` of any

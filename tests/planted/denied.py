@@ -42,8 +42,8 @@ BUGS = [
     dict(
         name="cache: it is read at every 16th check instead of at random",
         file="src/denied/cache.rs",
-        old="count.wrapping_mul(0x9e37_79b1) < u32::MAX / REPLACE_ONE_IN",
-        new="count.is_multiple_of(REPLACE_ONE_IN)",
+        old="count.wrapping_mul(0x9e37_79b1) < u32::MAX / SAMPLE_ONE_IN",
+        new="count.is_multiple_of(SAMPLE_ONE_IN)",
         tests=["a_key_that_comes_at_every_nth_check_is_found"],
     ),
     dict(
@@ -63,6 +63,16 @@ BUGS = [
         new="        if size_of_val(key) > MAX_KEY_BYTES {",
         tests=["a_cached_denial_takes_no_lock"],
         is_slow=True,
+    ),
+    dict(
+        name="cache: an entry keeps its tag while its key is copied",
+        file="src/denied/cache.rs",
+        old="""
+                entry.tag = REMOVED;
+                key.clone_into(&mut entry.key);""",
+        new="""
+                key.clone_into(&mut entry.key);""",
+        tests=["a_key_whose_copy_panics_is_not_found"],
     ),
     dict(
         name="cache: keys are compared by hash alone",
@@ -89,7 +99,7 @@ BUGS = [
         name="cache: a full cache admits only some keys, in turn",
         file="src/denied/cache.rs",
         old="self.misses >= MISSES_BEFORE_SAMPLING || is_sampled(self.skipped_inserts)",
-        new="self.misses >= MISSES_BEFORE_SAMPLING || self.misses.is_multiple_of(REPLACE_ONE_IN)",
+        new="self.misses >= MISSES_BEFORE_SAMPLING || self.misses.is_multiple_of(SAMPLE_ONE_IN)",
         tests=["of_more_keys_than_fit_most_slots_are_found_again"],
     ),
     dict(

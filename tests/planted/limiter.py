@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
             let found = self.table.update(hash, key, now, spend);
 """,
         new="""
-            let copy = self.table.read(key, |state| *state);
+            let copy = self.table.read(hash, key, |state| *state);
             let found = copy.map(|mut state| {
                 let outcome = spend(&mut state, now());
                 self.table.update(hash, key, now, |stored, _| *stored = state);
@@ -92,7 +92,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
         file="src/limiter.rs",
         old="        core.table.remove(hash, key, |state| {",
         new="""
-        let stored = core.table.read(key, |_| ()).is_some();
+        let stored = core.table.read(hash, key, |_| ()).is_some();
         stored | core.table.remove(hash, key, |state| {""",
         tests=["forgetting_twice_at_once_forgets_one_key"],
     ),

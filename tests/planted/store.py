@@ -2,10 +2,10 @@ BUGS = [
     dict(
         name="race: the second of two threads that insert one key stores it anew",
         file="src/store.rs",
-        old="            count(is_new);",
+        old="            change(state, now)",
         new="""
-            count(is_new);
-            *state = KeyState::FULL;""",
+            *state = KeyState::FULL;
+            change(state, now)""",
         tests=["two_threads_race_for_one_unit_and_one_gets_it"],
     ),
     dict(
@@ -68,13 +68,14 @@ BUGS = [
         name="table: peek uses another hash than insert",
         file="src/store/map.rs",
         old="""
-        let hash = self.hash(key);
-        let shard = lock_shard""",
+        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
+        let stored = shard.get(hash""",
         new="""
         let mut hasher = self.map.hasher().build_hasher();
         key.hash(&mut hasher);
         let hash = std::hash::Hasher::finish(&hasher);
-        let shard = lock_shard""",
+        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
+        let stored = shard.get(hash""",
         tests=["a_hasher_with_a_shortcut_of_its_own_loses_no_key"],
     ),
     dict(
