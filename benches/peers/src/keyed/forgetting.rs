@@ -25,7 +25,7 @@ pub struct Forgetting<K: Key> {
 }
 
 impl<K: Key> Contender<K> for Forgetting<K> {
-    const NAME: &'static str = "beside 10,000 forgets a second";
+    const NAME: &'static str = "beside 10000 forgets a second";
 
     fn new(quotas: [Quota; 1]) -> Forgetting<K> {
         let builder = RateLimiter::builder(quotas.map(own)).manual_sweep();
