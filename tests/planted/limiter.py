@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
         new="""
             let copy = self.table.read(hash, key, |state| *state);
             let found = copy.map(|mut state| {
+                let mut spend = spend;
                 let outcome = spend(&mut state, now());
                 self.table.update(hash, key, now, |stored, _| *stored = state);
                 outcome
