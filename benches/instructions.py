@@ -6,21 +6,22 @@
     python3 benches/instructions.py --check                                  # for CI
     python3 benches/instructions.py --bench http                             # requests, as a table
 
-The counts do not depend on the load of the machine. Checks are counted in cargo's default profile and
-with fat LTO (`lto = "fat"`, `codegen-units = 1`). `tollgate` is `allow`, and `tollgate check` is `check`.
-valgrind counts one function of `benches/peers`: `keyed::counted_check`, or `http::serve`. Each count is the difference of two runs
-of different length, so that what is done once cancels out. It leaves out two things: the waits
-that time measures, and the inside of a clock reading that is a system call there.
+The counts do not depend on the load of the machine. Checks are counted in cargo's default profile
+and with fat LTO (`lto = "fat"`, `codegen-units = 1`). `tollgate` is `allow`, and `tollgate check` is
+`check`. valgrind counts one function of `benches/peers`: `keyed::counted_check`, or `http::serve`.
+Each count is the difference of two runs of different length, so that what is done once cancels out.
+It leaves out two things: the waits that time measures, and the inside of a clock reading that is a
+system call there.
 
 Hash seeds are random, so each count is the median of three runs. Over 15 runs of each cell, no
 median of three was more than 1.1% from the median of all, and no median of five more than 0.8%
 (AMD EPYC, rustc 1.95.0, 2026-11-26, commit 278f7c4).
 
 `--check` counts tollgate alone. It fails if a cell takes over 5% more than the record, or more than
-`--tolerance` says, or if `allow` does not take fewer instructions than `check`. 2% suits the machine of the record. On others the C library copies and compares
-with other instructions. A compiler that differs from the recorded one is named and is no excuse,
-because users pay for its regressions too. If the compiler is to blame, or if a cell takes over 5%
-less, record anew.
+`--tolerance` says, or if `allow` does not take fewer instructions than `check`. 2% suits the machine
+of the record. On others the C library copies and compares with other instructions. A compiler that
+differs from the recorded one is named and is no excuse, because users pay for its regressions too.
+If the compiler is to blame, or if a cell takes over 5% less, record anew.
 """
 
 import argparse
@@ -103,8 +104,9 @@ def named(cell):
 def table(rustc, into):
     """Prints the counts of every contender, and records them."""
     rows = []
+    programs = {profile: build("check", profile) for profile in PROFILES}
     for profile, kind in ((profile, kind) for profile in PROFILES for kind in CONTENDERS):
-        contenders, program = CONTENDERS[kind], build("check", profile)
+        contenders, program = CONTENDERS[kind], programs[profile]
         print(f"{profile} profile")
         print(f"{kind:28}" + "".join(f"  {contender:>8}" for contender in contenders))
         for cell in (cell for cell in CELLS if cell[0] == kind):
@@ -133,9 +135,10 @@ def check(rustc, record, tolerance):
         rows = [row for row in csv.DictReader(file) if row["contender"] in OWN]
     columns = ["profile", "type", "outcome", "keys", "contender"]
     recorded = {tuple(row[column] for column in columns): row for row in rows}
+    programs = {profile: build("check", profile) for profile in PROFILES}
     more, less = [], []
     for profile, cell in ((profile, cell) for profile in PROFILES for cell in CELLS):
-        program, counts = build("check", profile), []
+        program, counts = programs[profile], []
         for contender in OWN:
             name = f"{profile}, {named(cell)}, {contender}"
             row = recorded.get((profile, *cell, contender))

@@ -80,9 +80,9 @@ use crate::sync::Arc;
 ///   it builds. Limiters that it inherits can be used and dropped, and are not swept. What another
 ///   thread did with them at the instant of the fork goes wrong: a lock that it held stays locked
 ///   for ever, and the keys of a running slice are leaked. That goes for one lock of the process, too:
-///   another thread holds it while it ends, or while it caches its first denied key. A child that has the same process id in
-///   another namespace (the first process of a container that forks into a new one) is taken for its
-///   parent. So build limiters after the fork. (A coarse clock that a child inherits goes on, as
+///   another thread holds it while it ends, or while it caches its first denied key. A child that has
+///   the same process id in another namespace (the first process of a container that forks into a new
+///   one) is taken for its parent. So build limiters after the fork. (A coarse clock that a child inherits goes on, as
 ///   [documented](crate::Clock::coarse).)
 /// - **Unloading.** A library that is unloaded while the process runs must not own limiters: the
 ///   thread may still execute its last instructions when the last limiter has been dropped.

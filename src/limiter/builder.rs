@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::store::Table;
 use crate::sync::Arc;
 
-/// Chosen by measurement. `benches/README.md` has the table.
+/// Chosen by measurement. `docs/architecture.md` has the tables.
 const SHARDS: usize = 128;
 
 /// Configures a [`RateLimiter`]. [`RateLimiter::builder`] makes one.

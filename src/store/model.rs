@@ -60,7 +60,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         let mut shard = lock(self.shard_of(&key));
         match shard.get_mut(&key) {
             Some(state) => change(state, now(), false),
-            None if !should_insert() => change(&mut KeyState::FULL.clone(), now(), false),
+            None if !should_insert() => change(&mut { KeyState::FULL }, now(), false),
             None => {
                 let now = now();
                 change(shard.entry(key).or_insert(KeyState::FULL), now, true)

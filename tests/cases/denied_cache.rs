@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     env,
     hash::{BuildHasherDefault, Hash, Hasher},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +18,7 @@ use tollgate::{Clock, DecisionSource, Policy, Quota, RateLimiter};
 use crate::common::cases::{Numbers, SECOND, Time, by_hand, drain};
 use crate::common::keys::{Asked, Call, Stored, at_next};
 use crate::common::oracle::{Oracle, answer};
+use crate::common::rerun::rerun;
 use crate::common::threads::finishes;
 
 /// Another thread has locked the key's shard.
@@ -297,9 +297,6 @@ fn the_caches_of_threads_that_ended_do_not_add_up() {
 #[test]
 fn a_thread_that_ends_denies_without_a_cache() {
     const ENDING: &str = "TOLLGATE_TEST_ENDS_THREADS";
-    // The path of this test in its binary.
-    let (_, module) = module_path!().split_once("::").unwrap();
-    let this = format!("{module}::a_thread_that_ends_denies_without_a_cache");
     if env::var_os(ENDING).is_some() {
         // Whether the thread has a cache before it ends, and what else it uses.
         for caches in [true, false] {
@@ -319,11 +316,8 @@ fn a_thread_that_ends_denies_without_a_cache() {
         println!("ended");
         return;
     }
-    let run = Command::new(env::current_exe().unwrap())
-        .args(["--exact", &this, "--nocapture"])
-        .env(ENDING, "1")
-        .output()
-        .unwrap();
+    let this = "a_thread_that_ends_denies_without_a_cache";
+    let run = rerun(module_path!(), this, ENDING);
     let output = String::from_utf8(run.stdout).unwrap();
     let errors = String::from_utf8(run.stderr).unwrap();
     assert!(output.contains("ended\n"), "{output}{errors}");

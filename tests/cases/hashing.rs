@@ -4,7 +4,6 @@ use std::{
     collections::HashSet,
     env,
     hash::{BuildHasher, BuildHasherDefault, Hasher},
-    process::Command,
 };
 
 use tollgate::{Quota, RandomState, RateLimiter};
@@ -12,6 +11,7 @@ use tollgate::{Quota, RandomState, RateLimiter};
 use crate::common::cases::{SECOND, Time, by_hand};
 use crate::common::keys::{Asked, Call, Stored, calls};
 use crate::common::oracle::{Oracle, answer};
+use crate::common::rerun::rerun;
 
 /// Case 46. gcra hashes an attacker's keys without a seed.
 #[test]
@@ -44,20 +44,13 @@ fn no_two_limiters_hash_alike() {
 #[test]
 fn no_two_processes_hash_alike() {
     const PRINT: &str = "TOLLGATE_TEST_PRINTS_A_HASH";
-    // The path of this test in its binary.
-    let (_, module) = module_path!().split_once("::").unwrap();
-    let this = format!("{module}::no_two_processes_hash_alike");
     let hash = RandomState::default().hash_one("alice");
     if env::var_os(PRINT).is_some() {
         println!("hash {hash}");
         return;
     }
     let others = [(); 3].map(|()| {
-        let run = Command::new(env::current_exe().unwrap())
-            .args(["--exact", &this, "--nocapture"])
-            .env(PRINT, "1")
-            .output()
-            .unwrap();
+        let run = rerun(module_path!(), "no_two_processes_hash_alike", PRINT);
         let output = String::from_utf8(run.stdout).unwrap();
         let (_, hash) = output.split_once("hash ").unwrap();
         hash.split_whitespace()

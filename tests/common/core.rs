@@ -5,5 +5,6 @@
 pub mod cases;
 pub mod keys;
 pub mod oracle;
+pub mod rerun;
 pub mod strategies;
 pub mod threads;

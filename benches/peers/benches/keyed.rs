@@ -30,7 +30,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine, record_machine};
+use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine, record};
 use tollgate_peers::keyed::{Entry, Key, Outcome, TOLLGATE, Table};
 use tollgate_peers::keyed::{calls, clocks, forgets, hashers, peers_of_any_key, shards, sweeps};
 
@@ -121,16 +121,9 @@ impl Bench {
                 return Err(io::Error::other(error));
             }
         }
-        let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
-        if let Some(path) = &arguments.csv {
-            record_machine(path)?;
-        }
-        if let Some(csv) = &mut csv {
-            writeln!(
-                csv,
-                "keys,type,outcome,threads,contender,ns,ratio,disturbed"
-            )?;
-        }
+        const COLUMNS: &str = "keys,type,outcome,threads,contender,ns,ratio,disturbed";
+        let csv = arguments.csv.as_deref();
+        let csv = csv.map(|path| record(path, COLUMNS)).transpose()?;
         Ok(Bench {
             arguments,
             csv,

@@ -46,7 +46,7 @@ use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::ClockId;
 use tollgate_peers::harness::cores::{keep_to, keep_to_any};
-use tollgate_peers::harness::{median, print_machine, record_machine};
+use tollgate_peers::harness::{median, print_machine, record};
 use tollgate_peers::keyed::{Contender, Sweep, prepared};
 use tollgate_peers::keyed::{Floor, Governor, MutexMap, Outcome, Quota, Tollgate};
 
@@ -77,13 +77,9 @@ const OTHER: usize = 1;
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     print_machine();
-    let mut csv = arguments.csv.as_ref().map(File::create).transpose()?;
-    if let Some(path) = &arguments.csv {
-        record_machine(path)?;
-    }
-    if let Some(csv) = &mut csv {
-        writeln!(csv, "what,keys,contender,p9999_ns,max_ns")?;
-    }
+    const COLUMNS: &str = "what,keys,contender,p9999_ns,max_ns";
+    let csv = arguments.csv.as_deref();
+    let mut csv = csv.map(|path| record(path, COLUMNS)).transpose()?;
     println!(
         "{:60}{:>14}{:>14}{:>8}",
         "ns", "99.99%", "maximum", "rounds"

@@ -10,7 +10,7 @@ mod host;
 mod team;
 mod turns;
 
-pub use self::host::{print_machine, record_machine};
+pub use self::host::{print_machine, record};
 pub use self::team::{Batch, Team};
 pub use self::turns::{Taken, Times, Turns};
 

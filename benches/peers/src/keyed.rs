@@ -19,7 +19,7 @@ pub use self::mutex_map::MutexMap;
 use self::throttlecrab::Throttlecrab;
 use self::tokio_rate_limit::TokioRateLimit;
 pub use self::tollgate::Tollgate;
-use self::tollgate::{CoarseClock, Decisions, Fast, OwnSeed, Shards, Sip, Swept};
+use self::tollgate::{By, CoarseClock, Fast, OwnSeed, Shards, Sip, Swept};
 pub use crate::Quota;
 
 /// The outcome of every timed check of a cell.
@@ -132,7 +132,7 @@ pub fn sweeps<K: Key>() -> Vec<Entry<K>> {
 pub fn calls<K: Key>() -> Vec<Entry<K>> {
     vec![
         Entry::of::<1, Tollgate<K>>(),
-        Entry::of::<1, Tollgate<K, 1, Decisions>>(),
+        Entry::of::<1, Tollgate<K, 1, By<true>>>(),
     ]
 }
 

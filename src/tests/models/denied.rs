@@ -1,7 +1,21 @@
 //! The cache of denied keys: no thread denies from an entry that it should know to be invalid.
 
-use super::super::{KEY, UNIT, ask, drain, limiter, model, quota};
+use super::super::{KEY, Limiter, UNIT, ask, drain, limiter, model, quota};
 use crate::sync::{Arc, AtomicBool, Ordering};
+
+/// Starts a thread that acts, and then tells that it has.
+fn and_tell(
+    limiter: &Limiter<1>,
+    act: impl FnOnce(&Limiter<1>) + 'static,
+) -> (loom::thread::JoinHandle<()>, Arc<AtomicBool>) {
+    let told = Arc::new(AtomicBool::new(false));
+    let (limiter, tells) = (Arc::clone(limiter), Arc::clone(&told));
+    let thread = loom::thread::spawn(move || {
+        act(&limiter);
+        tells.store(true, Ordering::Release);
+    });
+    (thread, told)
+}
 
 /// A thread that is told that a key was forgotten finds its bucket full, whatever it saw before.
 #[test]
@@ -100,14 +114,7 @@ fn a_forgetting_reaches_a_thread_that_caches_and_one_that_has_cached() {
         let (limiter, _) = limiter(quota(1));
         assert!(limiter.allow(KEY));
         assert!(!limiter.allow(KEY));
-        let told = Arc::new(AtomicBool::new(false));
-        let forgetting = {
-            let (limiter, told) = (Arc::clone(&limiter), Arc::clone(&told));
-            loom::thread::spawn(move || {
-                assert!(limiter.forget(KEY));
-                told.store(true, Ordering::Release);
-            })
-        };
+        let (forgetting, told) = and_tell(&limiter, |limiter| assert!(limiter.forget(KEY)));
         let asking = ask(&limiter, 1);
         let knows = told.load(Ordering::Acquire);
         let own = u64::from(limiter.allow(KEY));
@@ -127,16 +134,11 @@ fn a_forgetting_reaches_a_thread_whose_clock_is_behind() {
         let (limiter, clock) = limiter(quota(1));
         assert!(limiter.allow(KEY));
         assert!(!limiter.allow(KEY));
-        let told = Arc::new(AtomicBool::new(false));
-        let forgetting = {
-            let (limiter, told) = (Arc::clone(&limiter), Arc::clone(&told));
-            loom::thread::spawn(move || {
-                clock.advance(UNIT);
-                assert!(limiter.forget(KEY));
-                clock.rewind(UNIT / 2);
-                told.store(true, Ordering::Release);
-            })
-        };
+        let (forgetting, told) = and_tell(&limiter, move |limiter| {
+            clock.advance(UNIT);
+            assert!(limiter.forget(KEY));
+            clock.rewind(UNIT / 2);
+        });
         if told.load(Ordering::Acquire) {
             assert!(limiter.allow(KEY));
         }

@@ -1,7 +1,8 @@
 //! The machine: its processor, and the time that the host of a virtual machine takes from it.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     path::Path,
     process::Command,
     thread,
@@ -13,9 +14,12 @@ pub fn print_machine() {
     println!("{}", machine());
 }
 
-/// Writes the machine beside a file of results: `keyed.txt` for `keyed.csv`.
-pub fn record_machine(csv: &Path) -> io::Result<()> {
-    fs::write(csv.with_extension("txt"), machine())
+/// Begins a file of results, and writes the machine beside it: `keyed.txt` for `keyed.csv`.
+pub fn record(csv: &Path, columns: &str) -> io::Result<File> {
+    fs::write(csv.with_extension("txt"), machine())?;
+    let mut file = File::create(csv)?;
+    writeln!(file, "{columns}")?;
+    Ok(file)
 }
 
 /// Returns the vendor and model of the processor, the cores, the commit, the compiler and the date, each

@@ -67,13 +67,21 @@ pub(super) fn own(quota: Quota) -> Own {
     Own::new(1, period, u64::from(quota.burst)).expect("a quota")
 }
 
-/// The defaults.
-pub struct Default;
+/// The defaults, by `check` or by `allow`.
+pub struct By<const DECISIONS: bool>;
 
-impl Options for Default {
-    const NAME: &'static str = TOLLGATE;
+pub type Default = By<false>;
+
+impl<const DECISIONS: bool> Options for By<DECISIONS> {
+    const NAME: &'static str = if DECISIONS {
+        "tollgate check"
+    } else {
+        TOLLGATE
+    };
 
     type Hasher = tollgate::RandomState;
+
+    const DECISIONS: bool = DECISIONS;
 
     fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
         builder.manual_sweep().build()
@@ -124,21 +132,6 @@ hashers! {
     OwnSeed, "foldhash::quality", quality::RandomState;
     Fast, "foldhash::fast", fast::RandomState;
     Sip, "SipHash (std)", std::hash::RandomState;
-}
-
-/// `check` in place of `allow`.
-pub struct Decisions;
-
-impl Options for Decisions {
-    const NAME: &'static str = "tollgate check";
-
-    type Hasher = tollgate::RandomState;
-
-    const DECISIONS: bool = true;
-
-    fn build<K: Key, const N: usize>(builder: Builder<K, N>) -> RateLimiter<K, N, Self::Hasher> {
-        builder.manual_sweep().build()
-    }
 }
 
 /// A clock that a thread refreshes each ms.
