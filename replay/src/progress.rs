@@ -7,13 +7,13 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 /// Logs of fewer bytes have no bar, as they are read in an instant.
 const LONG: u64 = 16 * 1024 * 1024;
 
-/// The bar shows the count once per this many lines, as showing it costs more than counting.
-const LINES_PER_MESSAGE: u64 = 4_096;
+/// The bar shows the count once per this many requests, as showing it costs more than counting.
+const REQUESTS_PER_MESSAGE: u64 = 4_096;
 
 /// Draws how much has been read. Dropping it clears the bar.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    lines: Cell<u64>,
+    requests: Cell<u64>,
 }
 
 impl Progress {
@@ -35,7 +35,7 @@ impl Progress {
             ProgressStyle::with_template(template).expect("the templates above are well-formed");
         Progress {
             bar: bar.with_style(style),
-            lines: Cell::new(0),
+            requests: Cell::new(0),
         }
     }
 
@@ -44,12 +44,18 @@ impl Progress {
         self.bar.wrap_read(reader)
     }
 
-    pub(crate) fn count_line(&self) {
-        let lines = self.lines.get() + 1;
-        self.lines.set(lines);
-        if lines.is_multiple_of(LINES_PER_MESSAGE) {
-            self.bar.set_message(format!("{} lines", HumanCount(lines)));
+    pub(crate) fn count_request(&self) {
+        let requests = self.requests.get() + 1;
+        self.requests.set(requests);
+        if requests.is_multiple_of(REQUESTS_PER_MESSAGE) {
+            let requests = HumanCount(requests);
+            self.bar.set_message(format!("{requests} requests"));
         }
+    }
+
+    /// Prints a line on standard error, above the bar.
+    pub(crate) fn print(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 }
 

@@ -16,23 +16,26 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::log_line::Request;
+use crate::format::Request;
+use crate::key::Key;
+use crate::time::Time;
 
 /// The requests that wait for earlier ones.
 pub(crate) struct Reorder {
-    /// In seconds.
+    /// In nanoseconds.
     window: u64,
-    newest: u64,
+    newest: Time,
     arrivals: u64,
     /// Time, arrival and key. Keys are never compared, as no two arrivals are equal.
-    waiting: BinaryHeap<Reverse<(u64, u64, String)>>,
+    waiting: BinaryHeap<Reverse<(Time, u64, Key)>>,
 }
 
 impl Reorder {
+    /// Puts requests in order within a window in seconds.
     pub(crate) fn within(window: u64) -> Reorder {
         Reorder {
-            window,
-            newest: 0,
+            window: window.saturating_mul(1_000_000_000),
+            newest: Time::default(),
             arrivals: 0,
             waiting: BinaryHeap::new(),
         }
@@ -47,7 +50,7 @@ impl Reorder {
     /// Returns the next request whose wait is over.
     pub(crate) fn next_due(&mut self) -> Option<Request> {
         let Reverse((time, ..)) = self.waiting.peek()?;
-        if time.saturating_add(self.window) <= self.newest {
+        if time.as_nanos().saturating_add(self.window) <= self.newest.as_nanos() {
             self.next_waiting()
         } else {
             None
@@ -65,18 +68,23 @@ impl Reorder {
 mod tests {
     use super::*;
 
+    fn request(key: &str, second: u64) -> Request {
+        let time = Time::from_number(second.to_string().as_bytes()).unwrap();
+        let key = Key::Text(key.into());
+        Request { time, key }
+    }
+
     /// Returns the times that each arrival replays, and then those that the end replays.
     fn replayed(window: u64, times: &[u64]) -> Vec<Vec<u64>> {
         let mut reorder = Reorder::within(window);
         let mut replayed = Vec::new();
         for time in times {
-            let key = String::new();
-            reorder.arrive(Request { key, time: *time });
+            reorder.arrive(request("", *time));
             let due = std::iter::from_fn(|| reorder.next_due());
-            replayed.push(due.map(|request| request.time).collect());
+            replayed.push(due.map(|request| request.time.as_seconds()).collect());
         }
         let rest = std::iter::from_fn(|| reorder.next_waiting());
-        replayed.push(rest.map(|request| request.time).collect());
+        replayed.push(rest.map(|request| request.time.as_seconds()).collect());
         replayed
     }
 
@@ -105,11 +113,10 @@ mod tests {
     fn requests_of_one_time_keep_the_order_of_their_lines() {
         let mut reorder = Reorder::within(60);
         for key in ["b", "c", "a"] {
-            let key = key.to_owned();
-            reorder.arrive(Request { key, time: 7 });
+            reorder.arrive(request(key, 7));
         }
         let rest = std::iter::from_fn(|| reorder.next_waiting());
-        assert!(rest.map(|request| request.key).eq(["b", "c", "a"]));
+        assert!(rest.eq(["b", "c", "a"].map(|key| request(key, 7))));
     }
 
     #[test]

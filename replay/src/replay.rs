@@ -1,269 +1,337 @@
-//! Replays requests in order of time.
+//! Replays requests in order of time, under several policies at once.
 //!
 //! 1. The clock stands at the time *reached*: the latest time of the requests that [`Reorder`] has
 //!    returned. It never goes back.
 //! 2. A request whose time is before the time reached is *late*. It is decided and counted at the
 //!    time reached.
-//! 3. The limiter is swept each time that the clock has moved by the fill time of the policy, and
-//!    by at least one minute. A sweep forgets the keys that were idle for this long, so the table
-//!    holds at most the keys of two such intervals. No decision depends on a sweep.
+//! 3. A limiter is swept each time that its table has doubled since the last sweep. A sweep drops the
+//!    keys that are not in debt, so the table holds at most about twice as many keys as were in debt. No
+//!    decision depends on a sweep.
 
-use std::{
-    io::{self, BufRead},
-    time::Duration,
-};
+use std::io;
+use std::time::Duration;
 
 use tollgate::{ManualClock, Policy, RateLimiter};
 
 use crate::MAX_QUOTAS;
-use crate::lines::Lines;
-use crate::log_line::{MAX_LINE, Request};
-use crate::progress::Progress;
+use crate::clients::Clients;
+use crate::format::{Parser, Request};
+use crate::key::Key;
 use crate::reorder::Reorder;
-use crate::report::{Malformed, Report, Stored};
-use crate::source::Source;
-use crate::tally::Tally;
+use crate::report::{Candidate, Class, File, Outcome, Report};
+use crate::suggest::{Percentage, candidates};
+use crate::summary::Summary;
+use crate::time::Time;
+use crate::timeline::{Bins, BusiestMinute};
 
-/// The least time between two sweeps, as a sweep visits every stored key.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// A table of fewer keys is not swept.
+const SMALL: usize = 64;
+
+/// After how many requests it is seen whether a table has doubled, as counting its keys takes time.
+const REQUESTS_PER_LOOK: u64 = 256;
+
+/// More malformed lines than one in this many are warned of.
+const LINES_PER_MALFORMED: u64 = 50;
+
+/// A longer time without requests, in seconds, is warned of: 30 days.
+const LONG_GAP: u64 = 30 * 86_400;
+
+/// More late requests than one in this many make the numbers of a report mean little.
+const REQUESTS_PER_LATE: u64 = 50;
 
 pub(crate) struct Replay {
-    policy: Policy<MAX_QUOTAS>,
     window: u64,
     clock: ManualClock,
-    limiter: RateLimiter<String, MAX_QUOTAS>,
     reorder: Reorder,
+    policies: Vec<Contender>,
+    /// The round policies, if a suggestion is wanted.
+    candidates: Vec<Contender>,
+    percentages: Vec<Percentage>,
     span: Option<Span>,
-    tally: Tally,
+    requests: u64,
     late: u64,
-    malformed: Malformed,
-    peak: usize,
+    has_fractions: bool,
+    clients: Clients,
+    bins: Bins,
 }
 
-/// The times of the replay, in seconds from the start of 1970.
+/// A policy, and what it did.
+struct Contender {
+    limiter: RateLimiter<Key, MAX_QUOTAS>,
+    /// How many keys were stored after the last sweep.
+    swept_to: usize,
+    stored_at_peak: usize,
+    denied: u64,
+    busiest: BusiestMinute,
+    /// Whether the latest request was denied.
+    is_denied: bool,
+}
+
 #[derive(Clone, Copy)]
 struct Span {
-    first: u64,
-    reached: u64,
-    swept: u64,
+    first: Time,
+    reached: Time,
+    /// The longest time without a request, in seconds, and its end.
+    gap: (u64, Time),
 }
 
 impl Replay {
-    /// Starts a replay under `policy` that puts requests in order within `window` seconds.
-    pub(crate) fn new(policy: Policy<MAX_QUOTAS>, window: u64) -> Replay {
+    /// Starts a replay under all `policies` that puts requests in order within `window` seconds.
+    pub(crate) fn new(
+        policies: &[Policy<MAX_QUOTAS>],
+        window: u64,
+        percentages: &[Percentage],
+    ) -> Replay {
         let clock = ManualClock::new();
-        let limiter = RateLimiter::builder(policy)
-            .clock(clock.clone())
-            .manual_sweep()
-            .build();
+        let contender = |policy: &Policy<MAX_QUOTAS>| Contender::new(*policy, &clock);
+        let candidates = match percentages {
+            [] => Vec::new(),
+            _ => candidates().iter().map(contender).collect(),
+        };
         Replay {
-            policy,
             window,
-            clock,
-            limiter,
             reorder: Reorder::within(window),
+            policies: policies.iter().map(contender).collect(),
+            candidates,
+            percentages: percentages.to_vec(),
             span: None,
-            tally: Tally::default(),
+            requests: 0,
             late: 0,
-            malformed: Malformed::default(),
-            peak: 0,
+            has_fractions: false,
+            clients: Clients::new(policies.len()),
+            bins: Bins::new(policies.len()),
+            clock,
         }
     }
 
-    /// Replays the lines of `log`, which continues the logs before it.
-    pub(crate) fn read(
-        &mut self,
-        source: &Source,
-        log: impl BufRead,
-        progress: &Progress,
-    ) -> io::Result<()> {
-        let mut lines = Lines::new(log, MAX_LINE);
-        let mut number = 0;
-        while let Some(line) = lines.next()? {
-            number += 1;
-            progress.count_line();
-            match Request::parse(line) {
-                Ok(request) => self.take(request),
-                Err(flaw) => self.malformed.add(source, number, flaw, line),
-            }
+    /// Takes the next request of the log.
+    ///
+    /// # Errors
+    ///
+    /// If a temporary file cannot be written.
+    pub(crate) fn take(&mut self, request: Request) -> io::Result<()> {
+        self.reorder.arrive(request);
+        while let Some(request) = self.reorder.next_due() {
+            self.decide(request)?;
         }
         Ok(())
     }
 
-    /// Replays the requests that still wait, sweeps, and returns the report.
-    pub(crate) fn finish(mut self) -> Report {
+    /// Replays the requests that still wait, and returns the report over the `files`.
+    ///
+    /// # Errors
+    ///
+    /// If a temporary file cannot be read or written.
+    pub(crate) fn finish(
+        mut self,
+        files: Vec<File>,
+        mut warnings: Vec<String>,
+        parser: &Parser,
+    ) -> io::Result<Report> {
         while let Some(request) = self.reorder.next_waiting() {
-            self.decide(request);
+            self.decide(request)?;
         }
-        let before_sweep = self.limiter.len();
-        self.sweep();
-        Report {
-            policy: self.policy.to_string(),
-            window: self.window,
-            span: self.span.map(|span| (span.first, span.reached)),
-            all: self.tally.all(),
-            keys: self.tally.keys(),
+        let mut summary = Summary::new(self.policies.len());
+        self.clients.for_each(|key, requests, denied| {
+            summary.add(|| parser.key_text(key), key.is_internal(), requests, denied);
+        })?;
+
+        warnings.extend(malformed_warning(&files));
+        warnings.extend(late_warning(self.late, self.requests));
+        warnings.extend(self.span.and_then(|span| gap_warning(span.gap)));
+        warnings.extend(proxy_warning(&summary, self.requests));
+        if !self.has_fractions {
+            warnings.extend(
+                self.policies
+                    .iter()
+                    .filter_map(Contender::warn_of_whole_seconds),
+            );
+        }
+        let denied: Vec<Candidate> = self.candidates.iter().map(Contender::candidate).collect();
+        let suggestions = self
+            .percentages
+            .iter()
+            .flat_map(|percentage| percentage.suggest(&denied, self.requests));
+        let requests = self.requests;
+        let classes: Vec<Class> = summary.classes();
+        Ok(Report {
+            first: self.span.map(|span| span.first),
+            last: self.span.map(|span| span.reached),
+            reading: format!("{parser}; put in order within {} s", self.window),
+            reorder_seconds: self.window,
+            requests,
             late: self.late,
-            malformed: self.malformed,
-            most_denied: self.tally.most_denied(),
-            busiest: self.tally.busiest(),
-            stored: Stored {
-                peak: self.peak,
-                before_sweep,
-                after_sweep: self.limiter.len(),
-            },
-        }
+            without_key: files.iter().map(|file| file.without_key).sum(),
+            malformed: files.iter().map(|file| file.malformed).sum(),
+            clients: summary.clients,
+            files,
+            classes,
+            timeline: self.bins.finish(),
+            suggestions: suggestions.collect(),
+            warnings,
+            policies: self
+                .policies
+                .into_iter()
+                .zip(summary.policies())
+                .map(|(contender, (touched, worst))| Outcome {
+                    touched,
+                    worst,
+                    ..contender.finish(requests)
+                })
+                .collect(),
+        })
     }
 
-    fn take(&mut self, request: Request) {
-        self.reorder.arrive(request);
-        while let Some(request) = self.reorder.next_due() {
-            self.decide(request);
-        }
-    }
-
-    fn decide(&mut self, Request { key, time }: Request) {
+    fn decide(&mut self, Request { time, key }: Request) -> io::Result<()> {
         let reached = self.reach(time);
-        if self.limiter.allow(key.as_str()) {
-            self.tally.admit(key);
-        } else {
-            self.tally.deny(key, reached);
+        self.requests += 1;
+        let is_look = self.requests.is_multiple_of(REQUESTS_PER_LOOK);
+        for contender in self.policies.iter_mut().chain(&mut self.candidates) {
+            contender.decide(&key, reached);
+            if is_look {
+                contender.sweep_if_doubled();
+            }
         }
+        let denied = || self.policies.iter().map(|contender| contender.is_denied);
+        self.bins.count(reached, denied());
+        self.clients.count(key, denied())
     }
 
-    /// Moves the clock forward to `time`, sweeps if a sweep is due, and returns the time reached.
-    fn reach(&mut self, time: u64) -> u64 {
+    /// Moves the clock forward to `time`, and returns the time reached.
+    fn reach(&mut self, time: Time) -> Time {
+        self.has_fractions |= time.has_fraction();
         let span = self.span.get_or_insert(Span {
             first: time,
             reached: time,
-            swept: time,
+            gap: (0, time),
         });
         if time < span.reached {
             self.late += 1;
-            return span.reached;
+        } else {
+            let by = time.as_nanos() - span.reached.as_nanos();
+            self.clock.advance(Duration::from_nanos(by));
+            span.gap = span.gap.max((by / 1_000_000_000, time));
+            span.reached = time;
         }
-        self.clock.advance(Duration::from_secs(time - span.reached));
-        span.reached = time;
-        let interval = self.policy.fill_time().max(SWEEP_INTERVAL);
-        if Duration::from_secs(time - span.swept) >= interval {
-            span.swept = time;
+        span.reached
+    }
+}
+
+impl Contender {
+    fn new(policy: Policy<MAX_QUOTAS>, clock: &ManualClock) -> Contender {
+        let limiter = RateLimiter::builder(policy)
+            .clock(clock.clone())
+            .shards(2)
+            .manual_sweep()
+            .build();
+        Contender {
+            limiter,
+            swept_to: 0,
+            stored_at_peak: 0,
+            denied: 0,
+            busiest: BusiestMinute::default(),
+            is_denied: false,
+        }
+    }
+
+    fn decide(&mut self, key: &Key, now: Time) {
+        self.is_denied = !self.limiter.allow(key);
+        if self.is_denied {
+            self.denied += 1;
+            self.busiest.count(now);
+        }
+    }
+
+    fn sweep_if_doubled(&mut self) {
+        let stored = self.limiter.len();
+        if stored > SMALL && stored > 2 * self.swept_to {
             self.sweep();
         }
-        time
     }
 
     fn sweep(&mut self) {
         // Keys are only inserted between sweeps, so the peak is right before a sweep.
-        self.peak = self.peak.max(self.limiter.len());
+        self.stored_at_peak = self.stored_at_peak.max(self.limiter.len());
         self.limiter.sweep();
+        self.swept_to = self.limiter.len();
+    }
+
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            policy: self.limiter.policy().to_string(),
+            denied: self.denied,
+        }
+    }
+
+    fn finish(mut self, requests: u64) -> Outcome {
+        self.sweep();
+        Outcome {
+            policy: self.limiter.policy().to_string(),
+            admitted: requests - self.denied,
+            denied: self.denied,
+            touched: 0,
+            worst: Vec::new(),
+            busiest: self.busiest.finish(),
+            stored_at_peak: self.stored_at_peak,
+            stored_at_end: self.swept_to,
+        }
+    }
+
+    /// Warns of a quota that earns a good part of its burst in a second, the least that the log
+    /// tells.
+    fn warn_of_whole_seconds(&self) -> Option<String> {
+        let mut quotas = self.limiter.policy().quotas().iter();
+        let quota = quotas.find(|quota| {
+            let quarter = u128::from(quota.burst_size()) * quota.period().as_nanos();
+            u128::from(quota.units()) * 4_000_000_000 >= quarter
+        })?;
+        Some(format!(
+            "the times of the log are whole seconds, and {quota} earns a quarter of its burst or more \
+             in one: what it denies is only roughly known"
+        ))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn malformed_warning(files: &[File]) -> Option<String> {
+    let lines: u64 = files.iter().map(|file| file.lines).sum();
+    let malformed: u64 = files.iter().map(|file| file.malformed).sum();
+    (malformed > lines / LINES_PER_MALFORMED).then(|| {
+        format!(
+            "{malformed} of {lines} lines are malformed and were not replayed: the numbers lack them"
+        )
+    })
+}
 
-    /// Returns a line of the time 13:00:00 plus `second`.
-    fn line(host: &str, second: u64) -> String {
-        let (minute, second) = (second / 60, second % 60);
-        format!("{host} - - [10/Oct/2000:13:{minute:02}:{second:02} +0000] \"GET /\" 200 1\n")
-    }
+fn late_warning(late: u64, requests: u64) -> Option<String> {
+    (late > requests / REQUESTS_PER_LATE).then(|| {
+        format!(
+            "{late} of {requests} requests came too late and were decided at one instant with others: \
+             the numbers mean little. Name the files as arguments, in any order, instead of one pipe; \
+             or raise --reorder"
+        )
+    })
+}
 
-    fn replay(policy: &str, window: u64, logs: &[&[u8]]) -> Report {
-        let mut replay = Replay::new(policy.parse().unwrap(), window);
-        for log in logs {
-            replay
-                .read(&Source::Stdin, *log, &Progress::over(&[]))
-                .unwrap();
-        }
-        replay.finish()
-    }
+/// Warns of a time without requests that is too long to be true.
+fn gap_warning((seconds, end): (u64, Time)) -> Option<String> {
+    (seconds > LONG_GAP).then(|| {
+        let days = seconds / 86_400;
+        format!(
+            "there is no request in the {days} days before {end}: if a clock was wrong, leave its lines \
+             out"
+        )
+    })
+}
 
-    fn outcome(report: &Report) -> (u64, u64, u64) {
-        (report.all.admitted, report.all.denied, report.late)
-    }
-
-    #[test]
-    fn lines_within_the_window_are_replayed_in_order_of_time() {
-        // In the order of the lines, the bucket would be empty at second 11 and full at 21.
-        let log = [line("a", 21), line("a", 11), line("b", 90)].concat();
-        let report = replay("1/10 seconds", 60, &[log.as_bytes()]);
-        assert_eq!(outcome(&report), (3, 0, 0));
-        let report = replay("1/10 seconds", 0, &[log.as_bytes()]);
-        assert_eq!(outcome(&report), (2, 1, 1));
-    }
-
-    #[test]
-    fn late_lines_are_replayed_at_the_time_reached() {
-        let log = [
-            line("a", 0),
-            line("b", 120), // Replays second 0.
-            line("b", 200), // Replays second 120: that is the time reached.
-            line("a", 100), // Late. Its bucket is full.
-            line("a", 60),  // Late, and in the same instant.
-            line("a", 121),
-        ];
-        let report = replay("1/10 seconds", 60, &[log.concat().as_bytes()]);
-        assert_eq!(outcome(&report), (4, 2, 2));
-        let minute = report.busiest.unwrap();
-        assert_eq!((minute.start % 3_600, minute.denied), (120, 2));
-    }
-
-    #[test]
-    fn a_line_beyond_the_window_is_not_late_if_nothing_later_was_replayed() {
-        let log = [line("a", 120), line("a", 0)].concat();
-        assert_eq!(outcome(&replay("1/hour", 60, &[log.as_bytes()])), (1, 1, 0));
-    }
-
-    #[test]
-    fn several_logs_are_one() {
-        let (one, two) = (line("a", 30), line("a", 20));
-        // The order and the clock continue from log to log. The end of a log ends its last line.
-        let report = replay(
-            "1/10 seconds",
-            60,
-            &[one.trim_end().as_bytes(), two.as_bytes()],
-        );
-        assert_eq!(outcome(&report), (2, 0, 0));
-        assert_eq!(report.span.map(|(first, last)| last - first), Some(10));
-    }
-
-    #[test]
-    fn malformed_and_long_lines_are_skipped_and_counted() {
-        let long = line("a", 1).replace('/', &"/".repeat(MAX_LINE));
-        let log = [&line("a", 0), "not a line\n", &long, "\n", &line("a", 2)].concat();
-        let report = replay("1/second", 60, &[log.as_bytes()]).to_string();
-        assert!(report.contains("requests:               2\n"), "{report}");
-        assert!(report.contains("malformed:              3\n"), "{report}");
-        assert!(report.contains("-:2: no time stamp before a request: \"not a line\""));
-        assert!(report.contains("-:3: longer than 65536 bytes: \"a - - ["));
-        assert!(report.contains("-:4: no host: \"\"\n"));
-    }
-
-    #[test]
-    fn sweeping_on_the_way_bounds_what_is_stored() {
-        let log: Vec<_> = (0..3_000)
-            .map(|second| line(&format!("host{second}"), second))
-            .collect();
-        let report = replay("1/10 seconds", 0, &[log.concat().as_bytes()]);
-        assert_eq!(report.keys, 3_000);
-        // The key of second t is in debt until t + 10. A sweep at t, before the key of t is
-        // inserted, leaves 9 keys. 60 more are inserted until the next sweep.
-        assert_eq!(report.stored.peak, 9 + 60);
-        assert_eq!(report.stored.after_sweep, 10);
-    }
-
-    #[test]
-    fn nothing_is_a_report_too() {
-        let report = replay("1/second", 60, &[b""]).to_string();
-        assert!(report.contains("requests:               0\n"), "{report}");
-        assert!(
-            report.contains("most denied keys:       none\n"),
-            "{report}"
-        );
-        assert!(
-            report.contains("busiest denied minute:  none\n"),
-            "{report}"
-        );
-    }
+/// Warns if most requests come from addresses that no client on the internet has.
+fn proxy_warning(summary: &Summary, requests: u64) -> Option<String> {
+    let (clients, internal) = (summary.internal.clients, summary.internal.requests);
+    (internal > requests / 2).then(|| {
+        let addresses = if clients == 1 { "address" } else { "addresses" };
+        format!(
+            "{internal} of {requests} requests come from {clients} internal {addresses}, such as {}: if these are proxies, \
+             their clients were limited as one. --key and --trust find the clients behind them",
+            summary.internal.example
+        )
+    })
 }

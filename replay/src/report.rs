@@ -1,175 +1,150 @@
-//! Prints the report.
+//! The result of a replay: plain numbers, which `text`, `html` and `--json` print.
+//!
+//! The order of policies is the same everywhere: that of the arguments.
 
-use std::{borrow::Cow, fmt};
+use std::io;
 
-use jiff::Timestamp;
+use serde::Serialize;
 
-use crate::log_line::Flaw;
-use crate::tally::{Counts, Minute};
+use crate::time::Time;
 
-/// How many malformed lines the report shows.
-const SHOWN: usize = 3;
+pub(crate) mod html;
+mod numbers;
+pub(crate) mod text;
 
-/// How many characters it shows of each.
-const EXCERPT: usize = 60;
-
-/// The result of a replay.
+/// Everything that a replay found.
+#[derive(Serialize)]
 pub(crate) struct Report {
-    pub(crate) policy: String,
+    /// The times at which the first and the last request were replayed.
+    pub(crate) first: Option<Time>,
+    pub(crate) last: Option<Time>,
+    /// How lines were read and made into keys.
+    pub(crate) reading: String,
     /// The window within which lines were put in order, in seconds.
-    pub(crate) window: u64,
-    /// When the first and the last request were replayed.
-    pub(crate) span: Option<(u64, u64)>,
-    pub(crate) all: Counts,
-    pub(crate) keys: usize,
+    pub(crate) reorder_seconds: u64,
+    /// Well-formed lines with a key. All were replayed under each policy.
+    pub(crate) requests: u64,
+    /// Requests whose time was before the time already reached.
     pub(crate) late: u64,
-    pub(crate) malformed: Malformed,
-    pub(crate) most_denied: Vec<(String, Counts)>,
+    pub(crate) without_key: u64,
+    pub(crate) malformed: u64,
+    pub(crate) clients: u64,
+    pub(crate) files: Vec<File>,
+    pub(crate) policies: Vec<Outcome>,
+    /// In ascending order. Classes without a client are left out.
+    pub(crate) classes: Vec<Class>,
+    pub(crate) timeline: Timeline,
+    pub(crate) suggestions: Vec<Suggestion>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A file, in the order of the arguments.
+#[derive(Serialize)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) lines: u64,
+    pub(crate) requests: u64,
+    pub(crate) without_key: u64,
+    pub(crate) malformed: u64,
+    /// The first malformed lines: where, why, and how they start.
+    pub(crate) shown: Vec<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl File {
+    /// Makes what is known of a file that cannot be opened.
+    pub(crate) fn unread(name: String, error: &io::Error) -> File {
+        File {
+            name,
+            lines: 0,
+            requests: 0,
+            without_key: 0,
+            malformed: 0,
+            shown: Vec::new(),
+            error: Some(error.to_string()),
+        }
+    }
+}
+
+/// What one policy did.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    /// In its text form: `10/minute; 60/hour`.
+    pub(crate) policy: String,
+    pub(crate) admitted: u64,
+    pub(crate) denied: u64,
+    /// How many clients were denied at least once.
+    pub(crate) touched: u64,
+    /// At most ten, the most denied first.
+    pub(crate) worst: Vec<Client>,
     pub(crate) busiest: Option<Minute>,
-    pub(crate) stored: Stored,
+    /// The most keys that the limiter stored at any time.
+    pub(crate) stored_at_peak: usize,
+    /// The keys in debt at the end.
+    pub(crate) stored_at_end: usize,
 }
 
-/// The number of malformed lines, and the first [`SHOWN`] of them.
-#[derive(Default)]
-pub(crate) struct Malformed {
-    count: u64,
-    shown: Vec<String>,
+#[derive(Serialize)]
+pub(crate) struct Client {
+    pub(crate) key: String,
+    pub(crate) admitted: u64,
+    pub(crate) denied: u64,
 }
 
-/// How many keys the limiter stored.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Stored {
-    /// At the peak.
-    pub(crate) peak: usize,
-    /// At the end, before the last sweep.
-    pub(crate) before_sweep: usize,
-    /// After the last sweep, at the same time.
-    pub(crate) after_sweep: usize,
+/// A minute of UTC, and how many requests were denied in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Minute {
+    pub(crate) start: Time,
+    pub(crate) denied: u64,
 }
 
-impl Malformed {
-    pub(crate) fn add(&mut self, source: &dyn fmt::Display, number: u64, flaw: Flaw, line: &[u8]) {
-        self.count += 1;
-        if self.shown.len() < SHOWN {
-            let excerpt = excerpt(line);
-            self.shown
-                .push(format!("{source}:{number}: {flaw}: {excerpt}"));
-        }
-    }
+/// The clients with a number of requests in a range.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Class {
+    pub(crate) at_least: u64,
+    pub(crate) at_most: u64,
+    pub(crate) clients: u64,
+    pub(crate) requests: u64,
+    /// Of these clients, how many were denied at least once, by policy.
+    pub(crate) touched: Vec<u64>,
+    /// Of these requests, how many were denied, by policy.
+    pub(crate) denied: Vec<u64>,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        row(f, "policy", &self.policy)?;
-        row(f, "reordered within", format_args!("{} s", self.window))?;
-        if let Some((first, last)) = self.span {
-            row(f, "first request", utc(first, "%F %T UTC"))?;
-            row(f, "last request", utc(last, "%F %T UTC"))?;
-        }
-        row(f, "requests", self.all.admitted + self.all.denied)?;
-        row(f, "keys", self.keys)?;
-        row(f, "admitted", self.all.admitted)?;
-        row(f, "denied", self.all.denied)?;
-        row(f, "late", self.late)?;
-        row(f, "malformed", self.malformed.count)?;
-        for line in &self.malformed.shown {
-            writeln!(f, "  {line}")?;
-        }
-        self.write_most_denied(f)?;
-        match self.busiest {
-            None => row(f, "busiest denied minute", "none")?,
-            Some(Minute { start, denied }) => {
-                let minute = utc(start, "%F %R UTC");
-                row(
-                    f,
-                    "busiest denied minute",
-                    format_args!("{minute}, {denied} denied"),
-                )?;
-            }
-        }
-        row(f, "stored at the peak", self.stored.peak)?;
-        row(f, "stored before sweeping", self.stored.before_sweep)?;
-        row(f, "stored after sweeping", self.stored.after_sweep)
-    }
+/// Requests and denials over time, in bins of equal width.
+#[derive(Serialize)]
+pub(crate) struct Timeline {
+    /// The start of the first bin, a multiple of the width.
+    pub(crate) start: Option<Time>,
+    pub(crate) seconds_per_bin: u64,
+    pub(crate) requests: Vec<u64>,
+    /// For each policy, the denials by bin.
+    pub(crate) denied: Vec<Vec<u64>>,
+}
+
+/// The tightest round policy of a kind that denied few enough requests.
+#[derive(Serialize)]
+pub(crate) struct Suggestion {
+    /// The least percentage of requests that it had to admit, as it was given.
+    pub(crate) percent: String,
+    /// `minute` or `hour`.
+    pub(crate) per: &'static str,
+    /// `None` if even the loosest denied too many.
+    pub(crate) policy: Option<Candidate>,
+    /// The next tighter one, which denied too many. `None` if there is none.
+    pub(crate) tighter: Option<Candidate>,
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) struct Candidate {
+    pub(crate) policy: String,
+    pub(crate) denied: u64,
 }
 
 impl Report {
-    fn write_most_denied(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.most_denied.is_empty() {
-            return row(f, "most denied keys", "none");
-        }
-        writeln!(f, "most denied keys:")?;
-        for (key, Counts { admitted, denied }) in &self.most_denied {
-            writeln!(f, "  {denied:>8} denied {admitted:>8} admitted  {key}")?;
-        }
-        Ok(())
-    }
-}
-
-fn row(f: &mut fmt::Formatter<'_>, label: &str, value: impl fmt::Display) -> fmt::Result {
-    // The padding must include the colon.
-    let label = format!("{label}:");
-    writeln!(f, "{label:<24}{value}")
-}
-
-/// Formats `time`, in seconds from the start of 1970.
-fn utc(time: u64, format: &'static str) -> impl fmt::Display {
-    i64::try_from(time)
-        .ok()
-        .and_then(|time| Timestamp::from_second(time).ok())
-        .expect("no time from 2070 on is read from a log")
-        .strftime(format)
-}
-
-/// Returns the start of a line, escaped so that any byte is safe on a terminal.
-fn excerpt(line: &[u8]) -> String {
-    // A character has at most four bytes, so no shown character is cut.
-    let start = &line[..line.len().min(4 * EXCERPT)];
-    let text: Cow<'_, str> = String::from_utf8_lossy(start);
-    let shown: String = text.chars().take(EXCERPT).collect();
-    let more = if shown.len() < text.len() || start.len() < line.len() {
-        "…"
-    } else {
-        ""
-    };
-    format!("{shown:?}{more}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_few_malformed_lines_are_shown_and_all_are_counted() {
-        let mut malformed = Malformed::default();
-        for number in 1..=5 {
-            malformed.add(&"a.log", number, Flaw::Host, b"x");
-        }
-        assert_eq!(malformed.count, 5);
-        assert_eq!(
-            malformed.shown,
-            [
-                "a.log:1: no host: \"x\"",
-                "a.log:2: no host: \"x\"",
-                "a.log:3: no host: \"x\""
-            ]
-        );
-    }
-
-    #[test]
-    fn an_excerpt_is_short_and_harmless_to_a_terminal() {
-        assert_eq!(excerpt(b"\x1b[2J\xff\"\r"), "\"\\u{1b}[2J\u{fffd}\\\"\\r\"");
-        assert_eq!(
-            excerpt(&[b'x'; EXCERPT]),
-            format!("\"{}\"", "x".repeat(EXCERPT))
-        );
-        for long in ["x".repeat(EXCERPT + 1), "x".repeat(100_000)] {
-            assert_eq!(
-                excerpt(long.as_bytes()),
-                format!("\"{}\"…", "x".repeat(EXCERPT))
-            );
-        }
-        let wide = "\u{1f6a7}".repeat(EXCERPT);
-        assert_eq!(excerpt(wide.as_bytes()), format!("\"{wide}\""));
+    /// Whether all files were read to their ends, most lines of each are well-formed, and there was a
+    /// request.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.requests > 0 && self.files.iter().all(|file| file.error.is_none())
     }
 }
