@@ -1,5 +1,5 @@
-//! Ways in which replays of logs go wrong silently, through the program itself: a case is a regression
-//! a case of the design (79 to 83), a finding of a review, or an example of an issue.
+//! Ways in which replays of logs go wrong silently, through the program itself. Each is a case of the
+//! design (79 to 83), a finding of a review, or an example of an issue.
 
 use std::fs;
 use std::io::Write;
