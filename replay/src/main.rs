@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Replays all files. What is wrong with one is told, and part of the report.
+/// Replays all files. An error in one is printed, and is part of the report.
 fn run(arguments: &Arguments, parser: &mut LineParser) -> io::Result<Report> {
     let sources = Source::all(&arguments.files);
     // A file that is missing is reported when it is looked into.

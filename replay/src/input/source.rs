@@ -63,7 +63,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// Whether standard input is a file or a pipe, which somebody meant to be read.
+/// Whether standard input is a file or a pipe, which the caller probably meant to be read.
 #[cfg(unix)]
 pub(crate) fn stdin_is_given() -> bool {
     use std::os::fd::AsFd;
