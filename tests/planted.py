@@ -51,9 +51,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ["src/**/*.rs", "tests/**/*.rs", "replay/src/**/*.rs", "replay/tests/**/*.rs"]
 DATA = ROOT / "tests" / "planted"
 COPY = ROOT / "target" / "planted"
 LOOM = "models"
+# The replay program: its own package. Its suites are named after it.
+REPLAY = "replay"
 # A run that takes longer is a failure of the runner, not a bug that was found.
 TIMEOUT = 300
 JOBS = 2
@@ -82,7 +85,12 @@ pub(crate) const fn is(bug: usize) -> bool {
 """
 FEATURES = "#![feature(core_intrinsics, const_eval_select)]\n#![allow(internal_features)]\n"
 # cargo keeps what a wrapper compiles apart from what the compiler itself does.
-WRAPPER = '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec "$@"\n'
+# (A shell may drop variables with a hyphen in their names, which cargo sets for tests of a program.)
+WRAPPER = f"""#!{sys.executable}
+import os, sys
+os.environ["RUSTC_BOOTSTRAP"] = "1"
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class Failed(Exception):
@@ -220,7 +228,7 @@ def switch(source, switched, start=0, end=None):
 def declared_tests():
     """The files that each name of a test is in."""
     declared = {}
-    for path in [*ROOT.glob("tests/**/*.rs"), *ROOT.glob("src/**/*.rs")]:
+    for path in [file for pattern in SOURCES for file in ROOT.glob(pattern)]:
         for name in re.findall(r"test[^\n\]]*\]\s*(?:async )?fn (\w+)", path.read_text()):
             declared.setdefault(name, []).append(str(path.relative_to(ROOT)))
     return declared
@@ -297,9 +305,9 @@ def write_switches(bugs):
         switched, others = plan(source, [bug for bug in bugs if bug.file == file])
         write(COPY / file, switch(source, switched))
         rebuilt += others
-    library = COPY / "src" / "lib.rs"
-    write(library, FEATURES + library.read_text() + "\nmod planted;\n")
-    write(COPY / "src" / "planted.rs", SWITCH)
+    for root in [COPY / "src" / "lib.rs", COPY / "replay" / "src" / "main.rs"]:
+        write(root, FEATURES + root.read_text() + "\nmod planted;\n")
+        write(root.with_name("planted.rs"), SWITCH)
     return rebuilt
 
 
@@ -308,7 +316,8 @@ def cargo(kind, targets, record=None):
     wrapper = ROOT / "target" / "planted-rustc"
     write(wrapper, WRAPPER)
     wrapper.chmod(0o755)
-    command = ["cargo", "test", "--no-run", "--message-format=json", "--package", "tollgate"]
+    package = "tollgate-replay" if kind == REPLAY else "tollgate"
+    command = ["cargo", "test", "--no-run", "--message-format=json", "--package", package]
     environment = dict(
         os.environ,
         RUSTC_WORKSPACE_WRAPPER=str(wrapper),
@@ -319,16 +328,18 @@ def cargo(kind, targets, record=None):
         command += ["--release", "--lib"]
         environment["RUSTFLAGS"] = "--cfg tollgate_loom"
         environment["CARGO_TARGET_DIR"] += "/loom"
-    else:
+    elif kind != REPLAY:
         command += ["--all-features", *targets]
     done = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True)
     binaries, blamed, texts = {}, set(), []
     for line in done.stdout.splitlines():
         message = json.loads(line)
-        if message["reason"] == "compiler-artifact" and message["executable"]:
+        is_test = message.get("profile", {}).get("test")
+        if message["reason"] == "compiler-artifact" and message["executable"] and is_test:
             name = message["target"]["name"]
             is_library = "lib" in message["target"]["kind"]
             suite = LOOM if kind == LOOM else "lib" if is_library else name
+            suite = f"{REPLAY}: {name}" if kind == REPLAY else suite
             binaries[suite] = message["executable"]
         elif message["reason"] == "compiler-message" and message["message"]["level"] == "error":
             texts.append(message["message"]["rendered"])
@@ -361,6 +372,8 @@ def build(bugs, failures):
         rebuilt = write_switches(bugs)
         with ThreadPoolExecutor() as pool:
             kinds = [("ordinary", targets(bugs)), (LOOM, [])]
+            if any(bug.file.startswith("replay/") for bug in bugs):
+                kinds.append((REPLAY, []))
             results = list(pool.map(lambda kind: cargo(*kind), kinds))
         texts = [text for _, _, text in results if text]
         if not texts:
@@ -478,7 +491,8 @@ def rebuild(bug, report):
     try:
         for suite, test in bug.found_in:
             targets = ["--lib"] if suite == "lib" else ["--test", suite]
-            binaries, _, text = cargo(suite if suite == LOOM else "ordinary", targets)
+            kind = next((kind for kind in (LOOM, REPLAY) if suite.startswith(kind)), "ordinary")
+            binaries, _, text = cargo(kind, targets)
             if text:
                 report.failures.append(f"{bug.name}: it does not compile:\n{text}")
                 return
