@@ -13,24 +13,21 @@ Exits with status 1 if a check fails, and with 2 if there is no browser.
 """
 
 import argparse
-import base64
 import json
-import os
 import pathlib
 import random
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
-import threading
-import zlib
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 
+from looker.browser import Browser
+from looker.probe import INJECT, PROBE
+
 VIEWS = [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")]
 MAX_BYTES = 2_000_000
-MAX_SECONDS = 180
 # A label may be this far from its time: the position is in hundredths of a percent.
 LABEL_ERROR = Fraction(2, 10_000)
 START = datetime(2026, 3, 12, 9, 58, 40, tzinfo=timezone.utc)
@@ -362,166 +359,6 @@ def wrong_pixels(browser, seen):
                 break
 
 
-# Returns what the browser has drawn. What is a flaw whatever the report says is found here.
-PROBE = r"""
-(() => {
-  const flaws = [];
-  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const box = element => element.getBoundingClientRect();
-  const isDrawn = element => element.getClientRects().length > 0;
-  const excerpt = element => JSON.stringify(element.textContent.trim().slice(0, 40));
-  const width = document.documentElement.clientWidth;
-
-  // Nothing is wider than the page.
-  if (document.documentElement.scrollWidth > width)
-    flaws.push(['overflow', `the page is ${document.documentElement.scrollWidth} px wide`]);
-  for (const element of all('body *')) {
-    const { left, right } = box(element);
-    if (isDrawn(element) && (left < -0.5 || right > width + 0.5))
-      flaws.push(['overflow', `<${element.localName}> ${excerpt(element)} ends at ${right}`]);
-  }
-
-  // Labels of a picture do not overlap.
-  for (const svg of all('svg')) {
-    const labels = all('text', svg).filter(isDrawn);
-    labels.forEach((a, index) => labels.slice(index + 1).forEach(b => {
-      const [p, q] = [box(a), box(b)];
-      if (p.left < q.right && q.left < p.right && p.top < q.bottom - 1 && q.top < p.bottom - 1)
-        flaws.push(['overlap', `${excerpt(a)} and ${excerpt(b)}`]);
-    }));
-  }
-
-  // Bars are inside their picture. A box is of the outline, without the stroke.
-  const outline = shape => {
-    const { x, y, width, height } = shape.getBBox();
-    const matrix = shape.getScreenCTM();
-    const a = new DOMPoint(x, y).matrixTransform(matrix);
-    const b = new DOMPoint(x + width, y + height).matrixTransform(matrix);
-    return { left: a.x, right: b.x, top: Math.min(a.y, b.y), bottom: Math.max(a.y, b.y),
-             width: b.x - a.x, height: Math.abs(b.y - a.y) };
-  };
-  // The box of a nested image is that of what it shows, so its place is asked for.
-  const frame = svg => {
-    if (!svg.ownerSVGElement) return box(svg);
-    const outer = box(svg.ownerSVGElement);
-    const { x, y, width, height } = svg;
-    return new DOMRect(outer.left + x.baseVal.value, outer.top + y.baseVal.value,
-                       width.baseVal.value, height.baseVal.value);
-  };
-  for (const shape of all('svg path, svg rect')) {
-    const [inner, outer] = [outline(shape), frame(shape.ownerSVGElement)];
-    if (inner.left < outer.left - 0.1 || inner.right > outer.right + 0.1
-        || inner.top < outer.top - 0.1 || inner.bottom > outer.bottom + 0.1)
-      flaws.push(['outside', `a bar ${JSON.stringify(inner)} of ${JSON.stringify(outer)}`]);
-  }
-
-  // Text has contrast to what is behind it.
-  const channels = color => color.match(/[\d.]+/g).map(Number);
-  const luminance = color => channels(color).slice(0, 3)
-    .map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);
-  const behind = element => {
-    for (; element; element = element.parentElement) {
-      const color = getComputedStyle(element).backgroundColor;
-      if ((channels(color)[3] ?? 1) === 1) return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  const colors = [];
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !isDrawn(element)) continue;
-    const style = getComputedStyle(element);
-    colors.push([element, element instanceof SVGElement ? style.fill : style.color]);
-  }
-  for (const element of all('td')) {
-    const style = getComputedStyle(element, '::before');
-    if (isDrawn(element) && style.content !== 'none') colors.push([element, style.color]);
-  }
-  for (const [element, color] of colors) {
-    const [dark, light] = [luminance(color), luminance(behind(element))].sort((a, b) => a - b);
-    const contrast = (light + 0.05) / (dark + 0.05);
-    if (contrast < 4.5) flaws.push(['contrast', `${contrast.toFixed(2)} of ${excerpt(element)}`]);
-  }
-
-  // Columns are wide enough for words, and for the start of keys.
-  for (const head of all('thead th').filter(isDrawn)) {
-    const range = document.createRange();
-    range.selectNodeContents(head);
-    const lines = new Set([...range.getClientRects()].map(rect => rect.top)).size;
-    if (lines > head.textContent.split(' ').length)
-      flaws.push(['narrow', `${excerpt(head)} has ${lines} lines`]);
-  }
-  for (const key of all('.excerpt').filter(isDrawn)) {
-    const range = document.createRange();
-    range.selectNodeContents(key);
-    if (box(key).width < Math.min(60, range.getBoundingClientRect().width) || box(key).height > 40)
-      flaws.push(['narrow', `${excerpt(key)} is ${box(key).width} by ${box(key).height} px`]);
-  }
-
-  // Readers of screens find names, and the scopes of headings.
-  for (const svg of all('svg:not([aria-hidden]):not(svg svg)')) {
-    const names = (svg.getAttribute('aria-labelledby') ?? '').split(' ');
-    const named = names.every(id => document.getElementById(id)?.textContent);
-    if (svg.getAttribute('role') !== 'img' || !named)
-      flaws.push(['names', 'a picture has no name']);
-  }
-  if (!document.documentElement.lang) flaws.push(['names', 'the page has no language']);
-  for (const head of all('th:not([scope])')) flaws.push(['names', `${excerpt(head)} has no scope`]);
-
-  const cells = row => all('th, td', row).map(cell => cell.innerText.trim());
-  const labels = (plot, selector, place) =>
-    all(selector, plot).filter(isDrawn).map(text => [text.textContent, place(text)]);
-  return {
-    flaws, width,
-    title: document.title,
-    text: document.body.innerText.slice(0, 5000),
-    fetched: performance.getEntriesByType('resource').map(entry => entry.name),
-    headline: all('.headline strong').map(number => number.textContent),
-    warnings: all('.warnings li').length,
-    policies: all('.policies tbody tr').map(cells),
-    worst: all('.worst tbody tr').map(row => [...row.cells].map(cell => cell.textContent)),
-    classes: all('.classes').map(table => all('tbody tr', table).map(row =>
-      all('td', row).map(cell => ({
-        text: cell.innerText,
-        bars: all('svg rect', cell).map(bar => outline(bar).width / box(bar.ownerSVGElement).width),
-      })))),
-    plots: all('.timeline').map(plot => {
-      const bars = plot.querySelector('.bars');
-      const [area, bins] = [frame(bars), bars.viewBox.baseVal.width];
-      const across = text => text.x.baseVal[0].value / box(plot).width;
-      return {
-        bins,
-        name: plot.textContent.slice(0, 40),
-        box: (({ left, top, width, height }) =>
-          [left + scrollX, top + scrollY, width, height])(box(plot)),
-        bars: all('g > g', bars).map(group => ({
-          title: group.querySelector('title').textContent,
-          left: (outline(group.querySelector('path')).left - area.left) / area.width * bins + 0.01,
-          heights: all('path', group).map(bar => outline(bar).height / area.height),
-        })),
-        // The first line of each label, and not the day or year below it.
-        times: labels(plot, '.times line + text', across),
-        levels: labels(plot, '.level', text =>
-          (area.bottom - box(plot).top - text.y.baseVal[0].value) / area.height),
-      };
-    }),
-  };
-})()
-"""
-
-
-# Adds a script to the page, and returns the title that it tries to change.
-INJECT = """
-(() => {
-  const script = document.createElement('script');
-  script.textContent = "document.title = 'pwned'";
-  document.body.append(script);
-  return document.title;
-})()
-"""
-
 # Bugs: the check that must find it, the page, and how it is planted. A pair is replaced in the text
 # of the page; a text is a script that runs in the open page.
 NO_POLICY = ("Content-Security-Policy", "x-nothing")
@@ -580,161 +417,6 @@ def look_for_planted_bugs(browser, pages):
         if not any(flaw.startswith(f"{check}:") for flaw in flaws(browser, page.report)):
             failures.append(f"planted bug {number} in {name}: the check {check!r} did not find it")
     return failures
-
-
-class Browser:
-    """Drives headless Chromium through its debugging pipe: JSON that ends with a zero byte.
-
-    Scripts that are evaluated through it run in spite of the page's policy.
-    """
-
-    def __init__(self, command, profile):
-        commands, to_browser = os.pipe()
-        from_browser, answers = os.pipe()
-
-        def connect():
-            # The browser reads from 3 and writes to 4. Neither copy may overwrite an end of a pipe.
-            ends = [os.dup(end) for end in (commands, answers)]
-            while min(ends) < 5:
-                ends = [os.dup(end) for end in ends]
-            os.dup2(ends[0], 3)
-            os.dup2(ends[1], 4)
-
-        # A sandbox needs more rights than a container has. The pages are our own.
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        options += ["--no-first-run", f"--user-data-dir={profile}", "--remote-debugging-pipe"]
-        self.process = subprocess.Popen(
-            [command, *options],
-            preexec_fn=connect,
-            pass_fds=(3, 4),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(commands)
-        os.close(answers)
-        self.watchdog = threading.Timer(MAX_SECONDS, self.process.kill)
-        self.watchdog.start()
-        self.output = os.fdopen(to_browser, "wb", buffering=0)
-        self.input = os.fdopen(from_browser, "rb", buffering=0)
-        self.unread = b""
-        self.number = 0
-        self.events = []
-        self.session = None
-        self.fetched = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        self.call("Page.enable")
-        self.call("Network.enable")
-
-    def close(self):
-        self.session = None
-        if self.process.poll() is None:
-            self.call("Browser.close")
-            self.process.wait()
-        self.watchdog.cancel()
-        self.input.close()
-        self.output.close()
-
-    def call(self, method, **parameters):
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
-        self.output.write(json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self.receive()
-            if answer.get("id") == self.number:
-                if "error" in answer:
-                    sys.exit(f"the browser refused {method}: {answer['error']['message']}")
-                return answer["result"]
-            self.events.append(answer)
-
-    def receive(self):
-        while b"\0" not in self.unread:
-            part = self.input.read(1 << 20)
-            if not part:
-                self.process.wait()
-                sys.exit(f"the browser ended, or was ended after {MAX_SECONDS} s")
-            self.unread += part
-        message, _, self.unread = self.unread.partition(b"\0")
-        return json.loads(message)
-
-    def open(self, path, width, scheme):
-        """Opens a page, and waits until it is loaded."""
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.call("Emulation.setEmulatedMedia", features=media)
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(self.receive())
-        requests = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        self.fetched = [each["request"]["url"] for each in requests if each["type"] != "Document"]
-
-    def evaluate(self, script):
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        if "exceptionDetails" in result:
-            sys.exit(f"a script failed: {result['exceptionDetails']['exception']['description']}")
-        return result["result"].get("value")
-
-    def screenshot(self, x, y, width, height, scale):
-        """Returns the pixels of a part of the page, as tuples of red, green and blue."""
-        clip = {"x": x, "y": y, "width": width, "height": height, "scale": scale}
-        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        return decode_png(base64.b64decode(shot["data"]))
-
-
-def decode_png(image):
-    """Returns the pixels of an image with 8 bits per channel that is not interlaced."""
-    width, _, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", image, 16)
-    if (depth, interlaced) != (8, 0) or color not in (2, 6):
-        sys.exit("the browser's screenshot has another format")
-    data, offset = b"", 8
-    while offset < len(image):
-        length, kind = struct.unpack_from(">I4s", image, offset)
-        if kind == b"IDAT":
-            data += image[offset + 8 : offset + 8 + length]
-        offset += length + 12
-    data = zlib.decompress(data)
-
-    size = 4 if color == 6 else 3
-    stride = width * size
-    pixels = []
-    above = bytes(stride)
-    for start in range(0, len(data), stride + 1):
-        line = bytearray(data[start + 1 : start + 1 + stride])
-        unfilter(data[start], line, above, size)
-        pixels += zip(line[0::size], line[1::size], line[2::size])
-        above = line
-    return pixels
-
-
-def unfilter(kind, line, above, size):
-    """Undoes the filter of a line of a PNG, in place."""
-    if kind == 0:
-        return
-    for index, value in enumerate(line):
-        left = line[index - size] if index >= size else 0
-        up = above[index]
-        corner = above[index - size] if index >= size else 0
-        if kind == 1:
-            predicted = left
-        elif kind == 2:
-            predicted = up
-        elif kind == 3:
-            predicted = (left + up) // 2
-        else:
-            slope = left + up - corner
-            predicted = min((left, up, corner), key=lambda near: abs(slope - near))
-        line[index] = (value + predicted) % 256
 
 
 if __name__ == "__main__":

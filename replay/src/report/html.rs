@@ -110,7 +110,7 @@ fn headline(report: &Report) -> Markup {
                 (duration(last.as_seconds().saturating_sub(first.as_seconds())))
             }
         }
-        p.reading { (message(&report.reading)) }
+        p.period { "Read as " (message(&report.reading)) }
         dl.headline {
             @for (name, number, note) in numbers {
                 div {
