@@ -100,7 +100,7 @@ def read_arguments():
 def line_format(arguments):
     form = arguments.format
     if form in ("auto", "common", "combined", "vhost_combined"):
-        return lines.Common(form, arguments.key and arguments.key[0], arguments.key_type)
+        return lines.Common(form, arguments.key and arguments.key[0])
     if form == "json":
         return lines.Json(arguments.time, arguments.key)
     if patterns.is_pattern(form):

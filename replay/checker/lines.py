@@ -53,12 +53,11 @@ class Common:
 
     default_key = "client"
 
-    def __init__(self, layout, key, key_type):
+    def __init__(self, layout, key):
         self.layout, self.name = layout, key or self.default_key
         if self.name not in ("client", "user", "vhost"):
             raise ValueError(f"not a key of this format: {key!r}")
         self.default_type = "address" if self.name == "client" else "text"
-        self.may_lack_address = self.name == "client" and key_type == "text"
 
     def read(self, line):
         line = without_prefix(unwrapped(line))
@@ -89,8 +88,6 @@ class Common:
             return 0, end
         if is_client(line, second):
             return second, client_end(line, second)
-        if self.may_lack_address:
-            return 0, end
         raise Malformed
 
 

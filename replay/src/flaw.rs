@@ -35,7 +35,8 @@ impl fmt::Display for Flaw {
             Flaw::NoClient => f.write_str("no client before a space"),
             Flaw::NoValue => f.write_str("no value where the address of the client should be"),
             Flaw::NoAddress => f.write_str(
-                "no address of a client (--key-type text takes host names and other texts)",
+                "no address of a client (a --format that says where the client is, such as combined, \
+                 reads host names with --key-type text)",
             ),
             Flaw::TwoAddresses => f.write_str(
                 "two addresses before the time stamp: --format says which is the client, with the \

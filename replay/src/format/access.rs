@@ -84,8 +84,7 @@ impl Access {
 
     pub(crate) fn parse(&mut self, line: &[u8], keys: &mut Keys) -> Result<Option<Request>, Flaw> {
         let line = syslog::message(line);
-        let takes_any = self.key == Field::Client && keys.key_type == KeyType::Text;
-        let start = self.start(line, takes_any)?;
+        let start = self.start(line)?;
         let (before, stamp, rest) = split_at_stamp(start.rest).ok_or(Flaw::NoStamp)?;
         // Either may be the client. This is also how a torn line shows.
         if has_address(before) {
@@ -104,9 +103,8 @@ impl Access {
         Ok(key.map(|key| Request { time, key }))
     }
 
-    /// Finds the client. It may be a text that is no address if `takes_any`, or if its place is
-    /// known.
-    fn start<'l>(&self, line: &'l [u8], takes_any: bool) -> Result<Start<'l>, Flaw> {
+    /// Finds the client. Where its place is known, it need not be an address.
+    fn start<'l>(&self, line: &'l [u8]) -> Result<Start<'l>, Flaw> {
         let first = Start::at(line).ok_or(Flaw::NoClient);
         let second = || {
             let (vhost, rest) = word(line)?;
@@ -119,13 +117,9 @@ impl Access {
             Layout::Combined => first,
             Layout::VhostCombined => second().ok_or(Flaw::NoClient),
             Layout::Auto => {
-                let first = first?;
-                let with_address = first.with_address();
-                match with_address.or_else(|| second()?.with_address()) {
-                    Some(start) => Ok(start),
-                    None if takes_any => Ok(first),
-                    None => Err(Flaw::NoAddress),
-                }
+                let with_address = first?.with_address();
+                let with_address = with_address.or_else(|| second()?.with_address());
+                with_address.ok_or(Flaw::NoAddress)
             }
         }
     }
@@ -326,7 +320,12 @@ mod tests {
         }
         let named = line("client.example - -");
         assert!(read(&["--format", "combined"], &named).is_err());
-        assert_eq!(read(&["--key-type", "text"], &named), key("client.example"));
+        assert!(
+            read(&["--key-type", "text"], &named).is_err(),
+            "its place is not known"
+        );
+        let combined = ["--format", "combined", "--key-type", "text"];
+        assert_eq!(read(&combined, &named), key("client.example"));
     }
 
     #[test]
