@@ -30,8 +30,10 @@ class Browser:
             os.dup2(ends[0], 3)
             os.dup2(ends[1], 4)
 
-        # A sandbox needs more rights than a container has. The pages are our own.
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        # A sandbox needs more rights than a container has, and shared memory more of it. The pages are
+        # our own.
+        options = ["--headless", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        options += ["--hide-scrollbars"]
         options += ["--no-first-run", f"--user-data-dir={profile}", "--remote-debugging-pipe"]
         self.process = subprocess.Popen(
             [command, *options],
