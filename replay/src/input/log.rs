@@ -85,8 +85,9 @@ impl Log {
                 }
                 Ok(None) => {
                     self.counts.without_key += 1;
-                    if self.hint.is_none() {
-                        self.hint = parser.hint(line);
+                    // Most lines of a log may be such.
+                    if self.counts.without_key == 1 {
+                        self.hint = self.hint.take().or_else(|| parser.hint(line));
                     }
                 }
                 Err(flaw) => {
