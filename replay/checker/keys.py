@@ -101,7 +101,7 @@ class AddressKeys:
 
 
 class TextKeys:
-    """Keys that are the value as it stands. `is_chosen` tells whether the user asked for text."""
+    """Keys that are the value as it stands. `is_chosen` tells whether `--key-type text` was given."""
 
     def __init__(self, is_chosen):
         self.is_chosen = is_chosen

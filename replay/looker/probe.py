@@ -38,7 +38,7 @@ PROBE = r"""
     return { left: a.x, right: b.x, top: Math.min(a.y, b.y), bottom: Math.max(a.y, b.y),
              width: b.x - a.x, height: Math.abs(b.y - a.y) };
   };
-  // The box of a nested image is that of what it shows, so its place is asked for.
+  // The box of a nested image is that of what it shows, so the probe takes its place.
   const frame = svg => {
     if (!svg.ownerSVGElement) return box(svg);
     const outer = box(svg.ownerSVGElement);

@@ -10,6 +10,7 @@ use tollgate::Policy;
 use crate::MAX_QUOTAS;
 use crate::format::{Fields, FormatName, Parser as LineParser};
 use crate::key::{Addresses, KeyType};
+use crate::output::is_stdout;
 use crate::suggest::Percentage;
 
 /// What would this policy have done to yesterday's traffic?
@@ -106,8 +107,22 @@ impl Arguments {
     ///
     /// If arguments do not fit each other. The text names the argument and what was expected.
     pub(crate) fn parser(&self) -> Result<LineParser, String> {
-        let is_stdout = |file: &Option<PathBuf>| file.as_deref() == Some(Path::new("-"));
-        if is_stdout(&self.html) && is_stdout(&self.json) {
+        self.check_files()?;
+        let addresses = Addresses::new(self.ipv4_prefix, self.ipv6_prefix, &self.trust)
+            .map_err(|error| error.to_string())?;
+        let fields = Fields {
+            time: self.time.clone(),
+            keys: self.key.clone(),
+            key_type: self.key_type,
+        };
+        LineParser::new(&self.format, fields, addresses)
+    }
+
+    /// Checks that each file can be read as often as it is named, and each output written.
+    fn check_files(&self) -> Result<(), String> {
+        let outputs = [("--html", &self.html), ("--json", &self.json)];
+        let outputs = outputs.map(|(argument, file)| (argument, file.as_deref()));
+        if outputs.iter().all(|(_, file)| file.is_some_and(is_stdout)) {
             return Err("--html - and --json -: expected one of them at most".to_owned());
         }
         for (index, file) in self.files.iter().enumerate() {
@@ -118,8 +133,8 @@ impl Arguments {
                     "{file} is named twice: expected a pipe once, as it is read once"
                 ));
             }
-            for (argument, output) in [("--html", &self.html), ("--json", &self.json)] {
-                if output.as_ref().is_some_and(|output| is_same(output, file)) {
+            for (argument, output) in outputs {
+                if output.is_some_and(|output| is_same(output, file)) {
                     let file = file.display();
                     return Err(format!(
                         "{argument} {file}: expected a file that is not read"
@@ -127,14 +142,7 @@ impl Arguments {
                 }
             }
         }
-        let addresses = Addresses::new(self.ipv4_prefix, self.ipv6_prefix, &self.trust)
-            .map_err(|error| error.to_string())?;
-        let fields = Fields {
-            time: self.time.clone(),
-            keys: self.key.clone(),
-            key_type: self.key_type,
-        };
-        LineParser::new(&self.format, fields, addresses)
+        Ok(())
     }
 }
 

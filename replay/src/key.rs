@@ -3,7 +3,6 @@
 //! An address becomes the key that the HTTP layer would use: the layer's own code finds the client
 //! among forwarded addresses, and groups it by network.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use tollgate::tower::key::{ClientAddress, RequestKey};
 use tollgate::tower::{Head, InvalidSetting};
 
 use crate::flaw::Flaw;
+use crate::form::is_digits;
 
 /// What is limited: a client of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -161,12 +161,6 @@ impl Addresses {
     }
 }
 
-impl fmt::Debug for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.layer.fmt(f)
-    }
-}
-
 /// Returns the last address of a list, or the only one.
 pub(crate) fn last_address(value: &[u8]) -> Option<IpAddr> {
     let element = value.rsplit(|byte| *byte == b',').next()?;
@@ -204,7 +198,7 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 }
 
 fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    text.len() <= 5 && is_digits(text.as_bytes())
 }
 
 fn is_zone(text: &str) -> bool {

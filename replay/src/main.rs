@@ -12,6 +12,7 @@
 mod args;
 mod clients;
 mod flaw;
+mod form;
 mod format;
 mod input;
 mod key;

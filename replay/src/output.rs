@@ -34,7 +34,7 @@ impl Outputs {
         let html = open("--html", &arguments.html)?;
         let is_taken = [&arguments.json, &arguments.html]
             .into_iter()
-            .any(|file| file.as_deref() == Some(Path::new("-")));
+            .any(|file| file.as_deref().is_some_and(is_stdout));
         let text = (!is_taken).then(Output::stdout);
         Ok(Outputs { text, json, html })
     }
@@ -60,9 +60,14 @@ impl Outputs {
     }
 }
 
+/// Whether the name of an output stands for standard output.
+pub(crate) fn is_stdout(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
 impl Output {
     fn open(argument: &str, file: &Path) -> io::Result<Output> {
-        if file == Path::new("-") {
+        if is_stdout(file) {
             return Ok(Output::stdout());
         }
         let name = format!("{argument} {}", file.display());

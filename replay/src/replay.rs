@@ -18,7 +18,7 @@ use crate::clients::Clients;
 use crate::format::{Parser, Request};
 use crate::key::Key;
 use crate::reorder::Reorder;
-use crate::report::{Candidate, Class, File, Outcome, Report};
+use crate::report::{Candidate, File, Outcome, Report};
 use crate::suggest::{Percentage, candidates};
 use crate::summary::Summary;
 use crate::time::Time;
@@ -153,7 +153,11 @@ impl Replay {
             .iter()
             .flat_map(|percentage| percentage.suggest(&denied, self.requests));
         let requests = self.requests;
-        let classes: Vec<Class> = summary.classes();
+        let clients = summary.clients();
+        let touched: Vec<u64> = (0..self.policies.len())
+            .map(|policy| summary.touched(policy))
+            .collect();
+        let (classes, worst) = summary.finish();
         Ok(Report {
             first: self.span.map(|span| span.first),
             last: self.span.map(|span| span.reached),
@@ -163,7 +167,7 @@ impl Replay {
             late: self.late,
             without_key: files.iter().map(|file| file.without_key).sum(),
             malformed: files.iter().map(|file| file.malformed).sum(),
-            clients: summary.clients,
+            clients,
             files,
             classes,
             timeline: self.bins.finish(),
@@ -172,7 +176,7 @@ impl Replay {
             policies: self
                 .policies
                 .into_iter()
-                .zip(summary.policies())
+                .zip(touched.into_iter().zip(worst))
                 .map(|(contender, (touched, worst))| Outcome {
                     touched,
                     worst,

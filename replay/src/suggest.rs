@@ -5,6 +5,7 @@ use std::str::FromStr;
 use tollgate::{Policy, Quota};
 
 use crate::MAX_QUOTAS;
+use crate::form::is_digits;
 use crate::report::{Candidate, Suggestion};
 
 /// The units of the policies that are tried, per minute.
@@ -44,9 +45,8 @@ impl FromStr for Percentage {
     fn from_str(text: &str) -> Result<Percentage, &'static str> {
         let expected = "expected a percentage from 50 to 100, with at most 9 decimals: 99.9";
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number =
-            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(whole) || !is_number(fraction) || fraction.len() > DIGITS || whole.len() > 3 {
+        let is_number = is_digits(whole.as_bytes()) && is_digits(fraction.as_bytes());
+        if !is_number || fraction.len() > DIGITS || whole.len() > 3 {
             return Err(expected);
         }
         let digits = format!("{whole}{fraction:0<DIGITS$}");

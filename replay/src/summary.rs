@@ -9,10 +9,10 @@ const WORST: usize = 10;
 
 /// What the counts of the clients add up to.
 pub(crate) struct Summary {
-    pub(crate) clients: u64,
     /// The class at index `i` has the clients with `i + 1` decimal digits of requests.
     classes: Vec<Class>,
-    policies: Vec<Policy>,
+    /// By policy.
+    worst: Vec<Worst>,
     pub(crate) internal: Internal,
 }
 
@@ -25,20 +25,15 @@ pub(crate) struct Internal {
     pub(crate) example: String,
 }
 
+/// The clients that a policy denied most, the most denied first.
 #[derive(Default)]
-struct Policy {
-    touched: u64,
-    worst: Vec<Client>,
-}
+struct Worst(Vec<Client>);
 
 impl Summary {
     pub(crate) fn new(policies: usize) -> Summary {
         Summary {
-            clients: 0,
             classes: Vec::new(),
-            policies: std::iter::repeat_with(Policy::default)
-                .take(policies)
-                .collect(),
+            worst: (0..policies).map(|_| Worst::default()).collect(),
             internal: Internal::default(),
         }
     }
@@ -51,17 +46,15 @@ impl Summary {
         requests: u64,
         denied: &[u64],
     ) {
-        self.clients += 1;
         let class = requests.max(1).ilog10() as usize;
         while self.classes.len() <= class {
             self.classes
-                .push(empty_class(self.classes.len(), self.policies.len()));
+                .push(empty_class(self.classes.len(), self.worst.len()));
         }
         self.classes[class].add(requests, denied);
 
-        for (policy, denied) in self.policies.iter_mut().zip(denied) {
-            policy.touched += u64::from(*denied > 0);
-            policy.add(&text, requests - denied, *denied);
+        for (worst, denied) in self.worst.iter_mut().zip(denied) {
+            worst.add(&text, requests - denied, *denied);
         }
         if is_internal {
             let example = text();
@@ -73,20 +66,24 @@ impl Summary {
         }
     }
 
-    /// Returns the classes that have a client.
-    pub(crate) fn classes(&mut self) -> Vec<Class> {
-        let classes = std::mem::take(&mut self.classes);
-        classes
-            .into_iter()
-            .filter(|class| class.clients > 0)
-            .collect()
+    /// Returns the number of clients.
+    pub(crate) fn clients(&self) -> u64 {
+        self.classes.iter().map(|class| class.clients).sum()
     }
 
-    /// Returns how many clients each policy touched, and the worst of them.
-    pub(crate) fn policies(self) -> impl Iterator<Item = (u64, Vec<Client>)> {
-        self.policies
-            .into_iter()
-            .map(|policy| (policy.touched, policy.worst))
+    /// Returns how many clients the policy with this index denied at least once.
+    pub(crate) fn touched(&self, policy: usize) -> u64 {
+        self.classes.iter().map(|class| class.touched[policy]).sum()
+    }
+
+    /// Returns the classes that have a client, and the worst clients of each policy.
+    pub(crate) fn finish(self) -> (Vec<Class>, Vec<Vec<Client>>) {
+        let classes = self.classes.into_iter();
+        let worst = self.worst.into_iter().map(|Worst(clients)| clients);
+        (
+            classes.filter(|class| class.clients > 0).collect(),
+            worst.collect(),
+        )
     }
 }
 
@@ -113,15 +110,15 @@ impl Class {
     }
 }
 
-impl Policy {
+impl Worst {
     /// Keeps a client if it is among the most denied, of equals the first by the text of its key.
     fn add(&mut self, text: impl Fn() -> String, admitted: u64, denied: u64) {
-        let last = self.worst.get(WORST - 1);
+        let last = self.0.get(WORST - 1);
         if denied == 0 || last.is_some_and(|last| denied < last.denied) {
             return;
         }
         let key = text();
-        let place = self.worst.partition_point(|client| {
+        let place = self.0.partition_point(|client| {
             (Reverse(client.denied), &client.key) < (Reverse(denied), &key)
         });
         let client = Client {
@@ -129,8 +126,8 @@ impl Policy {
             admitted,
             denied,
         };
-        self.worst.insert(place, client);
-        self.worst.truncate(WORST);
+        self.0.insert(place, client);
+        self.0.truncate(WORST);
     }
 }
 
@@ -148,12 +145,12 @@ mod tests {
 
     #[test]
     fn classes_have_one_digit_more_each_and_those_without_clients_are_left_out() {
-        let mut summary = summary(&[("a", 1, 0), ("b", 9, 1), ("c", 100, 0), ("d", 999, 10)]);
-        assert_eq!(summary.clients, 4);
+        let summary = summary(&[("a", 1, 0), ("b", 9, 1), ("c", 100, 0), ("d", 999, 10)]);
+        assert_eq!(summary.clients(), 4);
         let internal = &summary.internal;
         assert_eq!((internal.clients, internal.requests), (1, 1));
         assert_eq!(internal.example, "a");
-        let classes = summary.classes();
+        let (classes, _) = summary.finish();
         let ranges: Vec<_> = classes
             .iter()
             .map(|class| (class.at_least, class.at_most))
@@ -169,8 +166,9 @@ mod tests {
         let clients: Vec<_> = "lkjihgfedcba".split("").map(|key| (key, 5, 1)).collect();
         let mut clients = clients[1..13].to_vec();
         clients.extend([("z", 7, 2), ("never denied", 100, 0)]);
-        let (touched, worst) = summary(&clients).policies().next().unwrap();
-        assert_eq!(touched, 13);
+        let summary = summary(&clients);
+        assert_eq!(summary.touched(0), 13);
+        let worst = &summary.finish().1[0];
         let keys: Vec<_> = worst.iter().map(|client| client.key.as_str()).collect();
         assert_eq!(keys.concat(), "zabcdefghi");
         assert_eq!((worst[0].admitted, worst[0].denied), (5, 2));

@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::form::{is_digits, is_like};
+
 /// Nanoseconds since the start of 1970, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Time(u64);
@@ -52,7 +54,8 @@ impl Time {
 
     /// Reads the stamp of the common log format: `10/Oct/2000:13:55:36 -0700`.
     pub(crate) fn from_common(stamp: &[u8]) -> Option<Time> {
-        Stamps::default().read(stamp.try_into().ok()?)
+        let stamp: &[u8; STAMP] = stamp.try_into().ok()?;
+        is_like(stamp, COMMON).then(|| Stamps::default().read(stamp))?
     }
 
     /// Reads a time of RFC 3339: `2026-03-12T10:00:00.25Z`. The offset may lack its colon.
@@ -79,11 +82,10 @@ impl Time {
     /// Reads digits, perhaps with a point and more digits, since 1970. The magnitude of the whole
     /// part tells the unit: seconds, milliseconds, microseconds or nanoseconds.
     pub(crate) fn from_number(text: &[u8]) -> Option<Time> {
-        let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
         let mut parts = text.splitn(2, |byte| *byte == b'.');
-        let whole = parts.next().filter(|whole| is_number(whole))?;
+        let whole = parts.next().filter(|whole| is_digits(whole))?;
         let fraction = parts.next().unwrap_or(b"0");
-        if !is_number(fraction) {
+        if !is_digits(fraction) {
             return None;
         }
         let whole: u64 = str::from_utf8(whole).ok()?.parse().ok()?;
@@ -117,10 +119,8 @@ const DAY: usize = b"00/AAA/0000".len();
 const OFFSET: usize = b" +0000".len();
 
 impl Stamps {
+    /// Reads a stamp that has the form of [`COMMON`].
     pub(crate) fn read(&mut self, stamp: &[u8; STAMP]) -> Option<Time> {
-        if !is_like(stamp, COMMON) {
-            return None;
-        }
         let (day, rest) = stamp.split_first_chunk()?;
         let (clock, offset) = rest.split_last_chunk()?;
         if *day != self.day || *offset != self.offset {
@@ -151,22 +151,6 @@ impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
-}
-
-/// Whether `text` has the form of `pattern`, in which `0` stands for any digit, `A` for any letter,
-/// `+` for either sign and `T` for what stands between a date and a time of day.
-pub(crate) fn is_like(text: &[u8], pattern: &[u8]) -> bool {
-    text.len() == pattern.len()
-        && text
-            .iter()
-            .zip(pattern)
-            .all(|(found, expected)| match expected {
-                b'0' => found.is_ascii_digit(),
-                b'A' => found.is_ascii_alphabetic(),
-                b'+' => matches!(found, b'+' | b'-'),
-                b'T' => matches!(found, b'T' | b't' | b' '),
-                exactly => found == exactly,
-            })
 }
 
 /// A stamp of the common log format, for [`is_like`].

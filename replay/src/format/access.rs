@@ -15,8 +15,9 @@ use memchr::memchr_iter;
 use super::syslog::{self, word};
 use super::{Fields, Keys, Request};
 use crate::flaw::Flaw;
+use crate::form::{self, is_digits};
 use crate::key::{Key, KeyType, last_address};
-use crate::time::{self, COMMON, Stamps};
+use crate::time::{COMMON, Stamps};
 
 /// Where the client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -192,7 +193,7 @@ fn split_at_stamp(rest: &[u8]) -> Option<(&[u8], &[u8; COMMON.len()], &[u8])> {
         window
             .strip_prefix(BEFORE_STAMP)
             .and_then(|window| window.strip_suffix(AFTER_STAMP))
-            .is_some_and(|stamp| time::is_like(stamp, COMMON))
+            .is_some_and(|stamp| form::is_like(stamp, COMMON))
     })?;
     let (before, rest) = rest.split_at(at);
     let (window, request) = rest.split_at(framed);
@@ -221,14 +222,13 @@ fn after_request(request: &[u8]) -> Option<&[u8]> {
 }
 
 fn starts_with_status_and_size(rest: &[u8]) -> bool {
-    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let mut words = rest.split(|byte| *byte == b' ');
     let before = words.next();
     let status = words.next().unwrap_or_default();
     let size = words.next().unwrap_or_default();
     before == Some(b"")
-        && (status == b"-" || status.len() == 3 && is_number(status))
-        && (size == b"-" || is_number(size))
+        && (status == b"-" || status.len() == 3 && is_digits(status))
+        && (size == b"-" || is_digits(size))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{Fields, Keys, Request, syslog};
 use crate::flaw::Flaw;
-use crate::time::{COMMON, Time, is_like};
+use crate::form::{is_digits, is_like};
+use crate::time::{COMMON, Time};
 
 pub(crate) struct Json {
     time: String,
@@ -91,8 +92,8 @@ fn find_in<'l>(value: &'l RawValue, name: &str) -> Option<&'l RawValue> {
         Some((index, rest)) => (index, Some(rest)),
         None => (name, None),
     };
-    let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
-    let element = *array.get(index.parse::<usize>().ok().filter(|_| is_number)?)?;
+    let index = is_digits(index.as_bytes()).then(|| index.parse::<usize>().ok())??;
+    let element = *array.get(index)?;
     match rest {
         Some(rest) => find_in(element, rest),
         None => Some(element),
@@ -170,7 +171,7 @@ mod tests {
         ] {
             assert_eq!(read(name, &[], &line), key(expected), "{name}");
         }
-        for name in ["nobody", "user.0", "request.headers.X-Api-Key.2", "a.c"] {
+        for name in ["absent", "user.0", "request.headers.X-Api-Key.2", "a.c"] {
             assert_eq!(read(name, &[], &line), Ok(None), "{name}");
         }
         let told = read("request", &[], &line).unwrap_err();

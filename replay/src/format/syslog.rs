@@ -1,6 +1,7 @@
 //! Skips what syslog and container runtimes put in front of a line.
 
-use crate::time::{RFC_3339, is_like};
+use crate::form::{is_digits, is_like};
+use crate::time::RFC_3339;
 
 /// Returns the message of a line that starts with a prefix of syslog (RFC 3164 or 5424, or one that
 /// starts with an ISO 8601 time) or of a container runtime. Any other line is returned whole.
@@ -17,7 +18,7 @@ pub(crate) fn message(line: &[u8]) -> &[u8] {
 fn skip(line: &[u8]) -> Option<&[u8]> {
     let priority = line.strip_prefix(b"<").and_then(|rest| {
         let end = rest.iter().position(|byte| *byte == b'>')?;
-        let is_number = (1..=3).contains(&end) && rest[..end].iter().all(u8::is_ascii_digit);
+        let is_number = end <= 3 && is_digits(&rest[..end]);
         is_number.then_some(&rest[end + 1..])
     });
     if let Some(rest) = priority.and_then(|rest| rest.strip_prefix(b"1 ")) {

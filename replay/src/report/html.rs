@@ -282,18 +282,19 @@ fn distribution(report: &Report) -> Markup {
                 @for (index, outcome) in report.policies.iter().enumerate() {
                     table.classes {
                         caption { (heading(report, outcome)) }
-                        thead {
-                            tr {
-                                th scope="col" { "Requests per client" }
-                                th scope="col" { "Clients touched" }
-                                th scope="col" { "Requests denied" }
-                            }
-                        }
+                        (head(&["Requests per client", "Clients touched", "Requests denied"]))
                         tbody { @for class in &report.classes { (class_row(class, index, most)) } }
                     }
                 }
             }
         }
+    }
+}
+
+/// Writes the names of the columns of a table.
+fn head(columns: &[&str]) -> Markup {
+    html! {
+        thead { tr { @for name in columns { th scope="col" { (name) } } } }
     }
 }
 
@@ -329,14 +330,7 @@ fn worst_clients(report: &Report) -> Markup {
                     } @else {
                         table.worst {
                             caption { (heading(report, outcome)) }
-                            thead {
-                                tr {
-                                    th scope="col" { "Client" }
-                                    th scope="col" { "Denied" }
-                                    th scope="col" { "Requests" }
-                                    th scope="col" { "Share" }
-                                }
-                            }
+                            (head(&["Client", "Denied", "Requests", "Share"]))
                             tbody { @for client in &outcome.worst { (client_row(client)) } }
                         }
                     }
