@@ -3,7 +3,11 @@
 mod part;
 mod view;
 
-use std::{fmt, num::NonZeroU64, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 pub use part::QuotaDecision;
 pub use view::DecisionRef;
@@ -21,7 +25,8 @@ use crate::quota::Quota;
 /// same decision without the parameter `N`.
 ///
 /// Two decisions are equal if they have the same outcome, the same binding quota and
-/// [equal](QuotaDecision) quotas. The key, the time and the [source](Decision::source) do not count.
+/// [equal](QuotaDecision) quotas. The key, the time, the tier and the [source](Decision::source) do not
+/// count.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,9 +47,10 @@ use crate::quota::Quota;
 pub struct Decision<const N: usize = 1> {
     /// Those from `count` on belong to no quota.
     parts: [QuotaDecision; N],
-    count: u32,
+    count: u16,
     allowed: bool,
     source: DecisionSource,
+    tier: Option<TierId>,
 }
 
 /// Where a [`Decision`] was made.
@@ -60,23 +66,32 @@ pub enum DecisionSource {
     Store,
 }
 
+/// Which tier of a limiter it was.
+///
+/// No other tier of the limiter has it while the tier lives. Once a tier is dropped, a later one may have
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TierId(pub(crate) NonZeroU32);
+
 impl<const N: usize> Decision<N> {
     /// Makes a decision on the first `count` buckets, as they stand after it. `requested` is the
     /// number of units in the request.
     #[inline]
     pub(crate) fn new(
         views: [BucketView; N],
-        count: u32,
+        count: u16,
         requested: u64,
         allowed: bool,
         source: DecisionSource,
+        tier: Option<TierId>,
     ) -> Decision<N> {
         let denied = if allowed { 0 } else { requested };
         Decision {
             parts: views.map(|view| QuotaDecision::new(view, denied)),
-            count,
+            count: if N == 1 { 1 } else { count },
             allowed,
             source,
+            tier,
         }
     }
 
@@ -104,7 +119,7 @@ impl<const N: usize> Decision<N> {
         is_allowed: bool,
         debts: &[(Quota, u64, NonZeroU64)],
     ) -> Option<Decision<N>> {
-        let count = u32::try_from(debts.len()).ok()?;
+        let count = u16::try_from(debts.len()).ok()?;
         let view = |&(quota, numerator, denominator): &(Quota, u64, NonZeroU64)| {
             quota.bucket().view_of_debt(numerator, denominator)
         };
@@ -113,7 +128,7 @@ impl<const N: usize> Decision<N> {
             *view_of = view(debt);
         }
         let source = DecisionSource::Store;
-        Some(Decision::new(views, count, n, is_allowed, source))
+        Some(Decision::new(views, count, n, is_allowed, source, None))
     }
 
     /// Returns the decision without the number of quotas in its type.
@@ -123,6 +138,7 @@ impl<const N: usize> Decision<N> {
             parts: self.quotas(),
             allowed: self.allowed,
             source: self.source,
+            tier: self.tier,
         }
     }
 
@@ -214,6 +230,13 @@ impl<const N: usize> Decision<N> {
         self.source
     }
 
+    /// Returns the [tier](crate::Tier) that the request was checked under, or `None` if its limiter has
+    /// one policy for all keys.
+    #[must_use]
+    pub fn tier(&self) -> Option<TierId> {
+        self.tier
+    }
+
     /// Returns the names and the values of the response header fields for this decision, for
     /// servers that do not use the layer of the feature `tower`.
     ///
@@ -277,7 +300,7 @@ mod tests {
         let state = KeyState::spent([105]); // what a spent bucket has at 100 ns
         let evaluation = buckets.peek(&state, 99, 0);
         let views = buckets.views(&evaluation);
-        let decision = Decision::new(views, 1, 0, true, DecisionSource::Table);
+        let decision = Decision::new(views, 1, 0, true, DecisionSource::Table, None);
         assert_eq!(decision.retry_after(), None);
         let quota = decision.quotas()[0];
         assert_eq!(quota.available_after(0), Some(Duration::ZERO));

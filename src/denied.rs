@@ -10,8 +10,8 @@
 //! from the table. No time has to be kept beside the state.
 //!
 //! **Whatever else changes an exhausted state raises the key's [epoch](DeniedCache::epoch)**, under the
-//! lock of the key's shard. Today that is `forget`. An entry is valid as long as the epoch is the one
-//! that was read *before* the table. Say that a thread reads epoch e, locks the shard, and caches what
+//! lock of the key's shard. That is `forget`, and [under tiers](self#tiers) a check that moves a bucket. An
+//! entry is valid as long as the epoch is the one that was read *before* the table. Say that a thread reads epoch e, locks the shard, and caches what
 //! it sees there. `forget` of the same key raises the epoch from d to d + 1.
 //!
 //! 1. If the thread locked the shard first, it cannot have read the raised epoch: its read happened
@@ -36,6 +36,21 @@
 //! thread finds the key's old state exhausted, and the epoch stays. Judged at the caller's `now`, which
 //! may be 1 ms ahead of another thread's, the raise could be missed.
 //!
+//! # Tiers
+//!
+//! An exhausted key may change under another policy: a check under a larger burst spends from it, and a denied
+//! check under a faster rate moves its debt. So with tiers the following holds, too.
+//!
+//! - An entry is made only if every bucket of the key is on the axis of the quota that the policy has for it.
+//!   It has the serial number of the policy, and is a hit only while that is the tier's policy. No other policy
+//!   ever has the number.
+//! - A check under a policy whose quotas are those beside the key's buckets, whatever its tier, spends nothing
+//!   from an exhausted key.
+//! - A check under any other policy that changes the state raises the epoch, under the lock of the shard, if
+//!   some bucket was exhausted before by its own quota. That is the quota of the entry, unless the epoch was
+//!   raised since it was made.
+//! - A bucket that is full at the floor may lose its quota without that. It is full before and after.
+//!
 //! # Caveats
 //!
 //! - A step back of the system clock by less than the [`Timer`](crate::clock::Timer)'s lag (1 ms) is not
@@ -52,7 +67,6 @@ use std::{array, borrow::Borrow};
 
 use self::cache::Cache;
 pub(crate) use self::cache::Lookup;
-use crate::arith::state::KeyState;
 use crate::sync::{AtomicU64, Ordering, PerThread};
 
 /// The longest key that is cached, in bytes by `size_of_val`. That counts the text of a `str`, and
@@ -68,8 +82,8 @@ const EPOCHS: usize = if cfg!(all(test, tollgate_loom)) {
 };
 
 /// The caches of one limiter, and the epochs of their entries.
-pub(crate) struct DeniedCache<K: Send, const N: usize> {
-    caches: PerThread<Cache<K, N>>,
+pub(crate) struct DeniedCache<K: Send, T: Send> {
+    caches: PerThread<Cache<K, T>>,
     epochs: Epochs,
 }
 
@@ -77,8 +91,8 @@ pub(crate) struct DeniedCache<K: Send, const N: usize> {
 #[repr(align(128))]
 struct Epochs([AtomicU64; EPOCHS]);
 
-impl<K: Send, const N: usize> DeniedCache<K, N> {
-    pub(crate) fn new() -> DeniedCache<K, N> {
+impl<K: Send, T: Send> DeniedCache<K, T> {
+    pub(crate) fn new() -> DeniedCache<K, T> {
         DeniedCache {
             caches: PerThread::new(),
             epochs: Epochs(array::from_fn(|_| AtomicU64::new(0))),
@@ -109,7 +123,7 @@ impl<K: Send, const N: usize> DeniedCache<K, N> {
         &self,
         hash: u64,
         key: &Q,
-        evaluate: impl FnOnce(&KeyState<N>) -> Option<R>,
+        evaluate: impl FnOnce(&T) -> Option<R>,
     ) -> Lookup<R>
     where
         K: Borrow<Q>,
@@ -128,7 +142,7 @@ impl<K: Send, const N: usize> DeniedCache<K, N> {
 
     /// Inserts the exhausted state of a key, which was seen after `epoch` was read.
     #[inline(never)]
-    pub(crate) fn insert<Q>(&self, hash: u64, key: &Q, state: KeyState<N>, epoch: u64)
+    pub(crate) fn insert<Q>(&self, hash: u64, key: &Q, state: T, epoch: u64)
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,

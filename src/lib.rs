@@ -18,6 +18,8 @@
 //! - One thread sweeps all limiters of the process ([more](RateLimiter#threads)), unless the program
 //!   [sweeps](Builder::manual_sweep).
 //! - A check decides at once. It does not queue or wait.
+//! - A [`RateLimiter`] has one policy for all keys, for ever. Limits that differ between customers, or that
+//!   change while the service runs, are for a [`TieredLimiter`].
 //!
 //! # Guarantees
 //!
@@ -165,23 +167,30 @@ mod maintenance;
 mod pad;
 mod policy;
 mod quota;
+mod rule;
 #[cfg(feature = "serde")]
 mod serde;
 mod store;
 mod sync;
 #[cfg(all(test, tollgate_loom))]
 mod tests;
+mod tiered;
+mod tiers;
 
 #[cfg(feature = "tower")]
 pub mod tower;
 
 pub use clock::{Clock, ManualClock};
-pub use decision::{Decision, DecisionRef, DecisionSource, QuotaDecision};
+pub use decision::{Decision, DecisionRef, DecisionSource, QuotaDecision, TierId};
 pub use error::InvalidQuota;
 pub use hash::{RandomState, SeededHasher};
 pub use limiter::{Builder, RateLimiter};
 pub use policy::{IntoPolicy, Policy};
 pub use quota::Quota;
+pub use tiered::{
+    InvalidTier, NamedTiers, Reload, Replacement, Tier, TieredBuilder, TieredKey, TieredLimiter,
+    UnknownTier,
+};
 
 /// Runs the examples of README.
 #[cfg(all(doctest, feature = "tower"))]

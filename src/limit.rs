@@ -36,8 +36,8 @@ use crate::sync::Arc;
 ///     type Error = Infallible;
 ///     type Future = Immediate<Decision>;
 ///
-///     fn quotas(&self) -> &[Quota] {
-///         self.limiter.policy().quotas()
+///     fn quotas(&self) -> Vec<Quota> {
+///         self.limiter.policy().quotas().to_vec()
 ///     }
 ///
 ///     fn decide(&self, key: &str, n: u64) -> Checked<Decision, Immediate<Decision>> {
@@ -70,9 +70,10 @@ pub trait Limit<Q: ?Sized> {
     /// feature `tower` takes any other future as a `Pin<Box<_>>`.
     type Future: Future<Output = Result<Self::Decision, Self::Error>>;
 
-    /// Returns the quotas that every key is under, in the order of [`Decision::quotas`]. They stay the
-    /// same.
-    fn quotas(&self) -> &[Quota];
+    /// Returns the quotas that keys are under, in the order of [`Decision::quotas`]. A limiter of
+    /// [tiers](crate::TieredLimiter) returns those of its first tier, as they are now. Each of its decisions
+    /// has its own.
+    fn quotas(&self) -> Vec<Quota>;
 
     /// Spends `n` units of `key` if its bucket holds them, and none otherwise.
     ///
@@ -133,7 +134,7 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for &L {
     type Error = L::Error;
     type Future = L::Future;
 
-    fn quotas(&self) -> &[Quota] {
+    fn quotas(&self) -> Vec<Quota> {
         (**self).quotas()
     }
 
@@ -147,7 +148,7 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Arc<L> {
     type Error = L::Error;
     type Future = L::Future;
 
-    fn quotas(&self) -> &[Quota] {
+    fn quotas(&self) -> Vec<Quota> {
         (**self).quotas()
     }
 
@@ -161,7 +162,7 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Box<L> {
     type Error = L::Error;
     type Future = L::Future;
 
-    fn quotas(&self) -> &[Quota] {
+    fn quotas(&self) -> Vec<Quota> {
         (**self).quotas()
     }
 

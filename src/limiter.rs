@@ -3,6 +3,7 @@
 mod builder;
 mod check;
 mod schedule;
+mod settings;
 mod sweep;
 
 use std::{
@@ -13,13 +14,14 @@ use std::{
 };
 
 pub use builder::Builder;
+pub(crate) use settings::{Settings, no_thread};
 
-use self::sweep::Sweep;
 use crate::clock::Timer;
 use crate::denied::DeniedCache;
 use crate::hash::RandomState;
 use crate::maintenance::Registration;
 use crate::policy::{IntoPolicy, Policy};
+use crate::rule::Rule;
 use crate::store::Table;
 use crate::sync::Arc;
 
@@ -114,18 +116,46 @@ use crate::sync::Arc;
 /// If the `Hash` of a stored key panics while its shard rehashes in place, keys of that shard may be
 /// lost with their debt. [`len`](RateLimiter::len) then stays too high by as many.
 pub struct RateLimiter<K: Send, const N: usize = 1, S = RandomState> {
-    core: Arc<Core<K, N, S>>,
+    core: Arc<Core<K, N, S, Policy<N>>>,
     /// Dropped last. Its job then has the last handle of the core, and drops the keys on the thread
     /// that drops the limiter. While a slice of a sweep runs, the job drops them in slices instead.
     _sweeping: Option<Registration>,
 }
 
 /// What the limiter shares with the maintenance thread.
-struct Core<K: Send, const N: usize, S> {
-    policy: Policy<N>,
+pub(crate) struct Core<K: Send, const N: usize, S, R: Rule<N>> {
+    pub(crate) rule: R,
     timer: Timer,
-    table: Table<K, N, S>,
-    denied: DeniedCache<K, N>,
+    pub(crate) table: Table<K, R::State, S>,
+    denied: DeniedCache<K, R::Exhausted>,
+}
+
+impl<K, const N: usize, S, R> Core<K, N, S, R>
+where
+    K: Hash + Eq + Send,
+    S: BuildHasher + Clone,
+    R: Rule<N>,
+{
+    /// See [`RateLimiter::forget`].
+    pub(crate) fn forget<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, floor) = (self.table.hash(key), self.timer.floor());
+        self.table.remove(hash, key, |state| {
+            if self.rule.is_exhausted(state, floor) {
+                self.denied.invalidate(hash);
+            }
+        })
+    }
+
+    /// See [`RateLimiter::sweep`].
+    pub(crate) fn sweep(&self) -> usize {
+        let mut sweep = self.begin_sweep(self.timer.publish_now());
+        while self.sweep_some(&mut sweep) {}
+        sweep.finish()
+    }
 }
 
 impl<K, const N: usize> RateLimiter<K, N>
@@ -176,13 +206,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let core = &*self.core;
-        let (hash, floor) = (core.table.hash(key), core.timer.floor());
-        core.table.remove(hash, key, |state| {
-            if core.policy.buckets().is_exhausted(state, floor) {
-                core.denied.invalidate(hash);
-            }
-        })
+        self.core.forget(key)
     }
 
     /// Removes every key whose buckets are all full, and returns how many there were.
@@ -196,9 +220,7 @@ where
     ///
     /// If the `Drop` or the `Hash` of a key does, after all other keys have been visited.
     pub fn sweep(&self) -> usize {
-        let mut sweep = Sweep::at(self.core.timer.publish_now());
-        while self.core.sweep_some(&mut sweep) {}
-        sweep.finish()
+        self.core.sweep()
     }
 
     /// Returns the number of stored keys: those in debt, and those with full buckets that are not
@@ -220,7 +242,7 @@ where
     /// Returns the policy that every key is under.
     #[must_use]
     pub fn policy(&self) -> &Policy<N> {
-        &self.core.policy
+        &self.core.rule
     }
 }
 
@@ -236,7 +258,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
-            .field("policy", &self.core.policy)
+            .field("policy", &self.core.rule)
             .field("len", &self.len())
             .finish_non_exhaustive()
     }

@@ -74,7 +74,7 @@ pub struct Policy<const N: usize = 1> {
     /// Those from `count` on repeat the first quota, and mean nothing.
     quotas: [Quota; N],
     /// From 1 to `N`.
-    count: u32,
+    count: u16,
     /// Those from `count` on are absent.
     buckets: Buckets<N>,
 }
@@ -105,8 +105,8 @@ impl<const N: usize> Policy<N> {
         const {
             assert!(M >= N, "a policy needs room for all its quotas");
             assert!(
-                M <= u32::MAX as usize,
-                "a policy has fewer than 2^32 quotas"
+                M <= u16::MAX as usize,
+                "a policy has room for fewer than 2^16 quotas"
             );
         };
         Policy::placed(self.quotas[0], self.quotas())
@@ -136,6 +136,16 @@ impl<const N: usize> Policy<N> {
         longest.unwrap_or_default()
     }
 
+    /// Returns the policy of the first `count` quotas, which were those of a policy.
+    pub(crate) fn of_placed(quotas: &[Quota; N], count: usize) -> Policy<N> {
+        Policy::placed(quotas[0], quotas.get(..count).unwrap_or(quotas))
+    }
+
+    /// Returns how many quotas there are.
+    pub(crate) const fn count(&self) -> u16 {
+        self.count
+    }
+
     /// Returns the buckets that every key has.
     #[inline]
     pub(crate) const fn buckets(&self) -> &Buckets<N> {
@@ -151,7 +161,7 @@ impl<const N: usize> Policy<N> {
         source: DecisionSource,
     ) -> Decision<N> {
         let views = self.buckets.views(evaluation);
-        Decision::new(views, self.count, n, evaluation.is_allowed, source)
+        Decision::new(views, self.count, n, evaluation.is_allowed, source, None)
     }
 }
 
@@ -161,8 +171,8 @@ impl<const N: usize> From<[Quota; N]> for Policy<N> {
         const {
             assert!(N > 0, "a policy needs at least one quota");
             assert!(
-                N <= u32::MAX as usize,
-                "a policy has fewer than 2^32 quotas"
+                N <= u16::MAX as usize,
+                "a policy has room for fewer than 2^16 quotas"
             );
         };
         Policy {
@@ -189,8 +199,8 @@ impl<const N: usize> TryFrom<&[Quota]> for Policy<N> {
         const {
             assert!(N > 0, "a policy needs room for at least one quota");
             assert!(
-                N <= u32::MAX as usize,
-                "a policy has fewer than 2^32 quotas"
+                N <= u16::MAX as usize,
+                "a policy has room for fewer than 2^16 quotas"
             );
         };
         let found = quotas.len();
@@ -214,8 +224,8 @@ impl<const N: usize> TryFrom<Vec<Quota>> for Policy<N> {
 
 /// Both constructors assert that this fits.
 #[expect(clippy::cast_possible_truncation, reason = "at most `N`")]
-const fn count(quotas: usize) -> u32 {
-    quotas as u32
+const fn count(quotas: usize) -> u16 {
+    quotas as u16
 }
 
 /// The policy of the default quota: 100 a minute with a burst of 10.

@@ -2,9 +2,9 @@
 
 mod text;
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
-use crate::arith::bucket::Bucket;
+use crate::arith::bucket::{Bucket, Rate};
 use crate::arith::scale::{Axis, RangeError};
 use crate::error::{InvalidQuota, Kind, NO_BURST, NO_PERIOD, NO_UNITS};
 
@@ -252,6 +252,11 @@ impl Quota {
         Duration::from_nanos(self.period)
     }
 
+    /// Returns the period in ns.
+    pub(crate) const fn period_nanos(&self) -> u64 {
+        self.period
+    }
+
     /// Returns the most units that a full bucket holds.
     #[must_use]
     pub const fn burst_size(&self) -> u64 {
@@ -270,12 +275,39 @@ impl Quota {
         text::PeriodName(self.period)
     }
 
+    /// Returns a period in ns as [`period_name`](Quota::period_name) has it.
+    pub(crate) fn name_of_period(nanos: u64) -> impl std::fmt::Display {
+        text::PeriodName(nanos)
+    }
+
     /// Returns the bucket that every key has under this quota.
     pub(crate) const fn bucket(&self) -> Bucket {
         match Axis::new(self.units, self.period, self.burst) {
-            Ok(axis) => Bucket::new(axis, self.burst),
+            Ok(axis) => Bucket::new(axis, self.rate(), self.burst),
             // `checked`, the only way to make a quota, has made this same axis.
             Err(_) => unreachable!(),
+        }
+    }
+
+    const fn rate(&self) -> Rate {
+        Rate {
+            units: self.units,
+            period: self.period,
+        }
+    }
+
+    /// Compares how long a unit takes to be earned: greater if longer than under the other quota.
+    pub(crate) fn cmp_slowness(&self, other: &Quota) -> Ordering {
+        let crossed = |one: &Quota, other: &Quota| u128::from(one.period) * u128::from(other.units);
+        crossed(self, other).cmp(&crossed(other, self))
+    }
+
+    /// Returns the quota that a bucket was made of, from its numbers.
+    pub(crate) const fn of_bucket(rate: Rate, burst: u64) -> Quota {
+        Quota {
+            units: rate.units,
+            period: rate.period,
+            burst,
         }
     }
 

@@ -30,7 +30,7 @@ use std::{
 };
 
 use self::map::Map;
-use crate::arith::state::KeyState;
+use crate::arith::state::State;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// What [`Map::scan`] found in a shard.
@@ -41,10 +41,12 @@ struct Scan {
     next: Option<usize>,
     /// Whether the shard has far more buckets than keys.
     is_sparse: bool,
+    /// How often the entries of the shard have been moved to other buckets, if that is counted.
+    moves: usize,
 }
 
-pub(crate) struct Table<K, const N: usize, S> {
-    map: Map<K, N, S>,
+pub(crate) struct Table<K, T, S> {
+    map: Map<K, T, S>,
     /// How many keys were ever inserted into each shard, and how many were dropped in all. Reading
     /// the shards' own counts would wait for every lock, and for ever for a lock that the reading
     /// thread holds. Both are written under the lock of a shard. Otherwise a key that is dropped and
@@ -54,9 +56,9 @@ pub(crate) struct Table<K, const N: usize, S> {
     dropped: AtomicUsize,
 }
 
-impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
+impl<K: Hash + Eq, T: State, S: BuildHasher + Clone> Table<K, T, S> {
     /// `shards` is a power of two, and at least two.
-    pub(crate) fn new(shards: usize, hasher: S) -> Table<K, N, S> {
+    pub(crate) fn new(shards: usize, hasher: S) -> Table<K, T, S> {
         let map = Map::new(shards, hasher);
         let stored = (0..map.shards()).map(|_| AtomicUsize::new(0)).collect();
         Table {
@@ -79,7 +81,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         hash: u64,
         key: &Q,
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
+        change: impl FnOnce(&mut T, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -88,36 +90,33 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
         self.map.update(hash, key, now, change)
     }
 
-    /// Changes the state of `key`. If it is not stored, the state is that of full buckets, and `key`
-    /// is inserted if `should_insert` says so. `now` is called under the shard's lock, before `key` is
-    /// inserted, as it may panic.
+    /// Changes the state of `key`. If it is not stored, the state is that of full buckets.
+    ///
+    /// `plan` returns what `change` is given, and whether the key is inserted if it is not stored. Both,
+    /// and `now`, are called under the shard's lock. `now` is called before the key is inserted, as it
+    /// may panic.
     #[inline]
-    pub(crate) fn upsert<R>(
+    pub(crate) fn upsert<P, R>(
         &self,
         hash: u64,
         key: K,
-        should_insert: impl FnOnce() -> bool,
+        plan: impl FnOnce() -> (P, bool),
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
+        change: impl FnOnce(P, &mut T, u64) -> R,
     ) -> R {
-        let change = |state: &mut KeyState<N>, now, is_new| {
+        let change = |plan, state: &mut T, now, is_new| {
             if is_new {
                 let stored = &self.stored[self.map.shard(hash)];
                 let one_more = stored.load(Ordering::Relaxed).wrapping_add(1);
                 stored.store(one_more, Ordering::Relaxed);
             }
-            change(state, now)
+            change(plan, state, now)
         };
-        self.map.upsert(hash, key, should_insert, now, change)
+        self.map.upsert(hash, key, plan, now, change)
     }
 
-    /// Reads the state of `key`, if it is stored.
-    pub(crate) fn read<Q, R>(
-        &self,
-        hash: u64,
-        key: &Q,
-        look: impl FnOnce(&KeyState<N>) -> R,
-    ) -> Option<R>
+    /// Reads the state of `key`, or that of full buckets if it is not stored, under the shard's lock.
+    pub(crate) fn read<Q, R>(&self, hash: u64, key: &Q, look: impl FnOnce(&T) -> R) -> R
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -127,7 +126,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
 
     /// Removes `key`, and then calls `after` with its state under the shard's lock. Returns false if it
     /// was not stored.
-    pub(crate) fn remove<Q>(&self, hash: u64, key: &Q, after: impl FnOnce(&KeyState<N>)) -> bool
+    pub(crate) fn remove<Q>(&self, hash: u64, key: &Q, after: impl FnOnce(&T)) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -149,7 +148,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
     pub(crate) fn remove_some(
         &self,
         cursor: &mut Cursor,
-        keep: impl Fn(&KeyState<N>) -> bool,
+        keep: impl Fn(&T) -> bool,
     ) -> Option<Slice<K>> {
         if cursor.shard >= self.map.shards() {
             return None;
@@ -175,6 +174,9 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
             };
             let scan = self.map.scan(shard, cursor.bucket, &keep, take, count);
             visited += scan.visited.max(LOCK_COST);
+            let has_moved = T::COUNTS_MOVES && cursor.moves != scan.moves;
+            cursor.has_skipped |= cursor.bucket != 0 && has_moved;
+            cursor.moves = scan.moves;
             cursor.bucket = scan.next.unwrap_or(0);
             if scan.next.is_none() {
                 cursor.shard += 1;
@@ -182,6 +184,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
             }
         }
         Some(slice)
+    }
+
+    /// Locks and releases each shard, one after the other. A thread that holds the lock of a shard when
+    /// this is called has released it when this returns.
+    pub(crate) fn pass_all_locks(&self) {
+        self.map.pass_all_locks();
     }
 
     /// Gives memory of a shard back, if its keys fill less than a quarter of it.
@@ -217,6 +225,11 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Table<K, N, S> {
 pub(crate) struct Cursor {
     shard: usize,
     bucket: usize,
+    /// How often the entries of the shard had been moved when it was last locked.
+    moves: usize,
+    /// Whether entries of some shard were moved between two visits of it, if that is counted: keys that
+    /// were stored all the while may have been skipped.
+    pub(crate) has_skipped: bool,
 }
 
 /// What one slice of such a visit did.

@@ -3,8 +3,10 @@
 
 #[cfg(not(all(test, tollgate_loom)))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-    pub(crate) use std::sync::{Arc, MutexGuard};
+    pub(crate) use std::sync::atomic::{
+        AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    pub(crate) use std::sync::{Arc, MutexGuard, OnceLock};
     pub(super) use std::sync::{Condvar, Mutex as Inner, PoisonError, TryLockError};
     pub(crate) use std::thread::yield_now;
     pub(crate) use std::thread_local;
@@ -13,9 +15,7 @@ mod imp {
         io,
         panic::{AssertUnwindSafe, catch_unwind},
         process::id,
-        ptr,
-        sync::OnceLock,
-        thread,
+        ptr, thread,
         time::{Duration, Instant},
     };
 
@@ -183,10 +183,12 @@ mod imp {
 #[cfg(all(test, tollgate_loom))]
 mod imp {
     pub(crate) use loom::sync::atomic::AtomicBool;
-    pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     pub(crate) use loom::sync::{Arc, MutexGuard};
     pub(super) use loom::sync::{Condvar, Mutex as Inner};
     pub(crate) use loom::thread_local;
+    // It is set under a lock, so no model has to try orders of it.
+    pub(crate) use std::sync::OnceLock;
     pub(super) use std::sync::{PoisonError, TryLockError};
     use std::{io, time::Duration};
 

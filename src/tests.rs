@@ -17,6 +17,7 @@ mod models {
     mod policy;
     mod refill;
     mod sweep;
+    mod tiers;
 }
 
 use std::time::Duration;

@@ -143,8 +143,8 @@ impl tollgate::limit::Limit<str> for Down {
     type Future =
         std::pin::Pin<Box<dyn Future<Output = Result<tollgate::Decision, &'static str>> + Send>>;
 
-    fn quotas(&self) -> &[Quota] {
-        const { &[Quota::per_minute(1)] }
+    fn quotas(&self) -> Vec<Quota> {
+        vec![Quota::per_minute(1)]
     }
 
     fn decide(

@@ -20,7 +20,7 @@ use std::{
 use common::cases::by_hand;
 use common::keys::{Asked, Call, Stored, at_next, has_run};
 use common::threads::{finishes, wait_until};
-use tollgate::{Clock, ManualClock, Quota, RateLimiter};
+use tollgate::{Clock, ManualClock, Quota, RateLimiter, TieredLimiter};
 
 type Action = Arc<dyn Fn() + Send + Sync>;
 
@@ -325,4 +325,28 @@ fn no_two_threads_are_in_one_shard() {
         }
     });
     ended.unwrap();
+}
+
+/// The thread sweeps the limiter of tiers as long as one of them lives. Its last handle ends that, and drops
+/// the keys.
+#[test]
+fn a_limiter_is_swept_while_a_tier_of_it_lives() {
+    let clock = ManualClock::new();
+    let limits: TieredLimiter<Key> = TieredLimiter::builder(Quota::per_second(1).burst(2))
+        .clock(clock.clone())
+        .sweep_every(Duration::from_millis(1))
+        .build();
+    let tier = limits.tier(Quota::per_second(2)).unwrap();
+    drop(limits);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let action: Action = {
+        let dropped = Arc::clone(&dropped);
+        Arc::new(move || {
+            dropped.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    assert!(tier.allow(&Key(1, Some(action))));
+    clock.advance(Duration::from_secs(1));
+    wait_until("the key is swept", || dropped.load(Ordering::SeqCst) == 1);
+    assert_eq!(tier.peek(&Key(1, None)).remaining(), 2);
 }

@@ -3,23 +3,21 @@
 //! A test binary of its own, because it measures the memory of the process.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![allow(unsafe_code, reason = "an allocator is unsafe")]
 
+#[path = "common/allocated.rs"]
+mod allocated;
 #[path = "common/core.rs"]
 mod common;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     fs,
     hash::{BuildHasherDefault, DefaultHasher},
     ops::Range,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Mutex,
     time::Duration,
 };
 
+use allocated::allocated;
 use common::threads::wait_until;
 use tollgate::{ManualClock, Quota, RateLimiter};
 
@@ -141,33 +139,6 @@ fn store(limiter: &RateLimiter<u64, 1, Fixed>, keys: Range<u64>, n: u64) {
 
 /// The tests of this file run one after the other, because each measures the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
-
-/// The system's allocator, with a count of the bytes in use.
-struct Counting;
-
-static ALLOCATED: AtomicU64 = AtomicU64::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: each call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-fn allocated() -> u64 {
-    ALLOCATED.load(Ordering::Relaxed)
-}
 
 /// Returns the bytes of memory that the process uses.
 fn resident() -> u64 {

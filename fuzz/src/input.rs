@@ -1,12 +1,20 @@
-//! The input of the target `operations`: a policy, and operations under it.
+//! The input of the target `operations`: a policy or tiers, and operations under them.
 
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use tollgate::Quota;
 
+use crate::tiered_input::Tiers;
+
 #[derive(Debug)]
-pub struct Input {
+pub enum Input {
+    OnePolicy(OnePolicy),
+    Tiers(Tiers),
+}
+
+#[derive(Debug)]
+pub struct OnePolicy {
     /// Whether the clock steps back without a sweep before it.
     pub unforeseen: bool,
     pub first: Numbers,
@@ -75,18 +83,26 @@ pub(crate) fn wide(u: &mut Unstructured) -> Result<u64> {
 
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Input> {
-        let mut input = Input {
-            unforeseen: u.arbitrary()?,
+        let first = u8::arbitrary(u)?;
+        if first & 2 != 0 {
+            return Ok(Input::Tiers(u.arbitrary()?));
+        }
+        Ok(Input::OnePolicy(OnePolicy {
+            unforeseen: first & 1 != 0,
             first: u.arbitrary()?,
             second: u.arbitrary()?,
-            operations: Vec::new(),
-        };
-        // At most 32 operations, so that no run takes long.
-        while !u.is_empty() && input.operations.len() < 32 {
-            input.operations.push(u.arbitrary()?);
-        }
-        Ok(input)
+            operations: operations(u)?,
+        }))
     }
+}
+
+/// Returns at most 32 operations, so that no run takes long.
+pub(crate) fn operations<'a, T: Arbitrary<'a>>(u: &mut Unstructured<'a>) -> Result<Vec<T>> {
+    let mut operations = Vec::new();
+    while !u.is_empty() && operations.len() < 32 {
+        operations.push(u.arbitrary()?);
+    }
+    Ok(operations)
 }
 
 impl<'a> Arbitrary<'a> for Numbers {

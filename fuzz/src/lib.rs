@@ -1,5 +1,7 @@
 //! The bodies of the fuzz targets, without the fuzzer, so that `cargo test` can run the seeds.
 
+#[path = "../../tests/common/bounds.rs"]
+mod bounds;
 pub mod client_address;
 pub mod input;
 mod judge;
@@ -8,6 +10,10 @@ pub mod operations;
 pub mod oracle;
 mod subject;
 pub mod text;
+mod tiered;
+pub mod tiered_input;
+#[path = "../../tests/common/tiers.rs"]
+pub mod tiers;
 mod timed;
 
 #[cfg(test)]

@@ -1,10 +1,18 @@
 //! The target `operations`: applies an input to a limiter.
 
-use crate::input::{Amount, Input, Operation, Step};
+use crate::input::{Amount, Input, OnePolicy, Operation, Step};
 use crate::subject::{KEYS, Subject, nanos};
+use crate::tiered;
 use crate::timed::HORIZON;
 
 pub fn run(input: &Input) {
+    match input {
+        Input::OnePolicy(input) => run_one_policy(input),
+        Input::Tiers(input) => tiered::run(input),
+    }
+}
+
+fn run_one_policy(input: &OnePolicy) {
     let Some(one) = input.first.quota() else {
         return;
     };

@@ -2,15 +2,15 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use tollgate::{Decision, Quota, QuotaDecision};
+use tollgate::{Decision, Quota, QuotaDecision, RateLimiter};
 
 use crate::judge::Judge;
-use crate::timed::{HORIZON, Timed};
+use crate::timed::{HORIZON, Hasher, Timed};
 
 pub(crate) const KEYS: [u8; 3] = [0, 1, 2];
 
 pub(crate) struct Subject<const N: usize> {
-    pub(crate) timed: Timed<N>,
+    pub(crate) timed: Timed<RateLimiter<u8, N, Hasher>>,
     quotas: [Quota; N],
     /// Whether the clock steps back without a sweep before it.
     unforeseen: bool,
@@ -20,10 +20,21 @@ pub(crate) struct Subject<const N: usize> {
     stored: [bool; KEYS.len()],
 }
 
+fn timed<const N: usize>(quotas: [Quota; N]) -> Timed<RateLimiter<u8, N, Hasher>> {
+    Timed::new(|clock| {
+        let builder = RateLimiter::builder(quotas).clock(clock);
+        builder
+            .hasher(Hasher::default())
+            .shards(2)
+            .manual_sweep()
+            .build()
+    })
+}
+
 impl<const N: usize> Subject<N> {
     pub(crate) fn new(quotas: [Quota; N], unforeseen: bool) -> Subject<N> {
         Subject {
-            timed: Timed::new(quotas),
+            timed: timed(quotas),
             quotas,
             unforeseen,
             judges: KEYS.map(|_| Judge::new(&quotas)),
@@ -132,7 +143,7 @@ impl<const N: usize> Subject<N> {
     /// sweep, no other key, no step back.
     pub(crate) fn comes_true(&self, peek: &Decision<N>, key: u8, n: u64) {
         let (id, now) = (usize::from(key), self.timed.now());
-        let mut twin = Timed::new(self.quotas);
+        let mut twin = timed(self.quotas);
         for (then, n) in &self.histories[id] {
             twin.advance_to(*then);
             assert!(twin.limiter.check_n(&key, *n).is_allowed());

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate::{ManualClock, Quota, RateLimiter};
+use tollgate::ManualClock;
 
 use crate::oracle::Counted;
 
@@ -16,9 +16,12 @@ pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 /// The reading of the clock when the limiter is built. The clock can then step back before it.
 const START: u64 = 1_000_000_000;
 
-pub(crate) struct Timed<const N: usize> {
-    /// Its hasher has no seed, so an input does the same in every run.
-    pub(crate) limiter: RateLimiter<u8, N, BuildHasherDefault<DefaultHasher>>,
+/// Has no seed, so an input does the same in every run.
+pub(crate) type Hasher = BuildHasherDefault<DefaultHasher>;
+
+/// A limiter of the type `L`.
+pub(crate) struct Timed<L> {
+    pub(crate) limiter: L,
     clock: ManualClock,
     /// The reading of the clock.
     reading: u64,
@@ -26,18 +29,12 @@ pub(crate) struct Timed<const N: usize> {
     counted: RefCell<Counted>,
 }
 
-impl<const N: usize> Timed<N> {
-    pub(crate) fn new(quotas: [Quota; N]) -> Timed<N> {
+impl<L> Timed<L> {
+    pub(crate) fn new(build: impl FnOnce(ManualClock) -> L) -> Timed<L> {
         let clock = ManualClock::new();
         clock.advance(Duration::from_nanos(START));
-        let limiter = RateLimiter::builder(quotas)
-            .clock(clock.clone())
-            .hasher(BuildHasherDefault::default())
-            .shards(2)
-            .manual_sweep()
-            .build();
         Timed {
-            limiter,
+            limiter: build(clock.clone()),
             clock,
             reading: START,
             counted: RefCell::new(Counted::from(START)),

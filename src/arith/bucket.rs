@@ -22,11 +22,20 @@ use super::scale::{Axis, Scale};
 /// The rate and the burst of a bucket, ready to be evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
-    axis: Axis,
+    pub(crate) axis: Axis,
     /// The burst in units.
-    burst: u64,
+    pub(crate) burst: u64,
+    /// What to multiply the units and the period of the scale by for the rate as it was given.
+    pub(crate) times: u64,
     /// The burst in steps.
-    depth: u64,
+    pub(crate) depth: u64,
+}
+
+/// A rate in units per period, in ns, as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    pub(crate) units: u64,
+    pub(crate) period: u64,
 }
 
 impl Bucket {
@@ -36,21 +45,28 @@ impl Bucket {
     pub(crate) const ABSENT: Bucket = Bucket {
         axis: Axis::ABSENT,
         burst: u64::MAX,
+        times: 0,
         depth: 0,
     };
 
-    /// `burst` is the one that `axis` was made for, so that it fits in steps.
-    pub(crate) const fn new(axis: Axis, burst: u64) -> Bucket {
+    /// `axis` was made for this rate and burst, so that the burst fits in steps.
+    pub(crate) const fn new(axis: Axis, rate: Rate, burst: u64) -> Bucket {
         Bucket {
             axis,
             burst,
+            times: rate.period / axis.scale.period,
             depth: burst * axis.scale.steps_per_unit,
         }
     }
 
+    /// Returns the rate and the burst, in units, of the quota.
+    pub(crate) const fn quota(&self) -> (Rate, u64) {
+        (self.axis.scale.rate(self.times), self.burst)
+    }
+
     /// Returns the steps earned by `now`, in ns.
     #[inline]
-    pub(super) fn earned(&self, now: u64) -> u64 {
+    pub(crate) fn earned(&self, now: u64) -> u64 {
         self.axis.earned(now)
     }
 
@@ -69,7 +85,7 @@ impl Bucket {
 
     /// Whether a full bucket holds `n` units.
     #[inline]
-    pub(super) fn can_hold(&self, n: u64) -> bool {
+    pub(crate) fn can_hold(&self, n: u64) -> bool {
         n <= self.burst
     }
 
@@ -95,14 +111,28 @@ impl Bucket {
 
     /// Returns the bucket as it stands at `now`, when `earned` steps are earned.
     #[inline]
-    pub(super) fn view(&self, spent: u64, earned: u64, now: u64) -> BucketView {
+    pub(crate) fn view(&self, spent: u64, earned: u64, now: u64) -> BucketView {
         BucketView {
             scale: self.axis.scale,
             burst: self.burst,
-            depth: self.depth,
+            times: self.times,
             spent,
             earned,
             now,
+        }
+    }
+
+    /// Returns the bucket as it stands at `now`, with a debt on the axis of another quota, which has this
+    /// scale.
+    pub(super) fn view_on(&self, scale: Scale, spent: u64, now: u64) -> BucketView {
+        let (Rate { units, period }, burst) = self.quota();
+        BucketView {
+            scale,
+            burst,
+            times: units,
+            spent,
+            earned: period,
+            now: now | FOREIGN,
         }
     }
 
@@ -121,29 +151,70 @@ impl Bucket {
 }
 
 /// A bucket at one instant, in raw numbers. Nothing is divided until a number is needed.
+///
+/// It is as small as it can be, because every check of a limiter copies one for each quota.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BucketView {
+    /// Of the axis that `spent` is on.
     scale: Scale,
     pub(crate) burst: u64,
-    depth: u64,
+    /// What to multiply the scale's rate by for the rate as it was given. On a foreign axis: the units of the
+    /// quota.
+    times: u64,
     spent: u64,
+    /// The steps earned by now. On a foreign axis: the period of the quota.
     earned: u64,
+    /// With the bit [`FOREIGN`] if the axis is that of another quota.
     now: u64,
 }
 
+/// No time has this bit: a century is less than 2^62 ns.
+const FOREIGN: u64 = 1 << 63;
+
 impl BucketView {
+    /// Stands where no bucket was looked at. It must not be read.
+    pub(crate) const NONE: BucketView = BucketView {
+        scale: Axis::ABSENT.scale,
+        burst: 0,
+        spent: 0,
+        now: 0,
+        times: 0,
+        earned: 0,
+    };
+
+    /// Returns the rate of the quota, as it was given.
+    pub(crate) fn rate(&self) -> Rate {
+        if self.is_foreign() {
+            return Rate {
+                units: self.times,
+                period: self.earned,
+            };
+        }
+        self.scale.rate(self.times)
+    }
+
     /// Returns the whole units in the bucket.
     pub(crate) fn remaining(&self) -> u64 {
-        let debt = self.spent.saturating_sub(self.earned);
-        self.depth.saturating_sub(debt) / self.scale.steps_per_unit
+        let earned = if self.is_foreign() {
+            self.scale.earned(self.now & !FOREIGN)
+        } else {
+            self.earned
+        };
+        let debt = self.spent.saturating_sub(earned);
+        self.burst
+            .saturating_sub(debt.div_ceil(self.scale.steps_per_unit))
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.now & FOREIGN != 0
     }
 
     /// Returns the time from now to the first ns at which the bucket holds `n` units, which is at
     /// most the burst.
     pub(crate) fn wait_for(&self, n: u64) -> Duration {
-        let cost = n * self.scale.steps_per_unit;
-        // E(t) + depth >= spent + cost
-        self.until(self.spent.saturating_sub(self.depth - cost))
+        // The debt at which the bucket holds them. The burst need not fit on an axis that is not its own.
+        let debt = (self.burst - n).saturating_mul(self.scale.steps_per_unit);
+        self.until(self.spent.saturating_sub(debt))
     }
 
     /// Compares how long a unit takes to be earned: greater if longer than in the other bucket.
@@ -151,9 +222,9 @@ impl BucketView {
         self.scale.cmp_slowness(&other.scale)
     }
 
-    /// Returns the time in which `n` units are earned, which is at most the burst.
+    /// Returns the time in which `n` units are earned. At most 584 years.
     pub(crate) fn time_to_earn(&self, n: u64) -> Duration {
-        Duration::from_nanos(self.scale.time_of(n * self.scale.steps_per_unit))
+        Duration::from_nanos(self.scale.time_to_earn(n))
     }
 
     /// Returns the time from now to the first ns at which the bucket is full.
@@ -162,7 +233,7 @@ impl BucketView {
     }
 
     fn until(&self, step: u64) -> Duration {
-        Duration::from_nanos(self.scale.time_of(step).saturating_sub(self.now))
+        Duration::from_nanos(self.scale.time_of(step).saturating_sub(self.now & !FOREIGN))
     }
 }
 

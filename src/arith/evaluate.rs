@@ -1,7 +1,9 @@
 //! The decision on all buckets of a key at once.
 
+use std::{borrow::Borrow, ops::Index};
+
 use super::bucket::{Bucket, BucketView};
-use super::state::KeyState;
+use super::state::{KeyState, Points};
 
 /// The buckets that every key of a limiter has: at most `N`, those that a policy lacks being
 /// [absent](Bucket::ABSENT).
@@ -12,30 +14,26 @@ pub(crate) struct Buckets<const N: usize>([Bucket; N]);
 ///
 /// It is made under the lock of the key's shard, and so holds no more than is needed to tell the
 /// rest once the lock is released.
+#[derive(Clone, Copy)]
 pub(crate) struct Evaluation<const N: usize> {
     /// The buckets as they stand after it.
     state: KeyState<N>,
-    earned: [u64; N],
+    earned: Points<N>,
     now: u64,
     pub(crate) is_allowed: bool,
 }
 
-/// What a check wants to know: an [`Evaluation`], or for `allow` one bit of it.
-pub(crate) trait Outcome<const N: usize> {
-    fn new(state: &KeyState<N>, earned: [u64; N], now: u64, is_allowed: bool) -> Self;
+/// What a check wants to know: an evaluation of type `E`, or for `allow` one bit of it.
+pub(crate) trait Outcome<E> {
+    fn new(is_allowed: bool, evaluation: impl FnOnce() -> E) -> Self;
 
     fn is_allowed(&self) -> bool;
 }
 
-impl<const N: usize> Outcome<N> for Evaluation<N> {
+impl<const N: usize> Outcome<Evaluation<N>> for Evaluation<N> {
     #[inline]
-    fn new(state: &KeyState<N>, earned: [u64; N], now: u64, is_allowed: bool) -> Evaluation<N> {
-        Evaluation {
-            state: *state,
-            earned,
-            now,
-            is_allowed,
-        }
+    fn new(_: bool, evaluation: impl FnOnce() -> Evaluation<N>) -> Evaluation<N> {
+        evaluation()
     }
 
     #[inline]
@@ -44,9 +42,9 @@ impl<const N: usize> Outcome<N> for Evaluation<N> {
     }
 }
 
-impl<const N: usize> Outcome<N> for bool {
+impl<E> Outcome<E> for bool {
     #[inline]
-    fn new(_: &KeyState<N>, _: [u64; N], _: u64, is_allowed: bool) -> bool {
+    fn new(is_allowed: bool, _: impl FnOnce() -> E) -> bool {
         is_allowed
     }
 
@@ -61,38 +59,55 @@ impl<const N: usize> Buckets<N> {
         Buckets(buckets)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {
+        self.0.iter()
+    }
+
     /// Spends `n` units from every bucket at `now`, if every bucket holds them. A denial leaves the
     /// state as it was.
     #[inline]
-    pub(crate) fn spend<O: Outcome<N>>(&self, state: &mut KeyState<N>, now: u64, n: u64) -> O {
+    pub(crate) fn spend<O: Outcome<Evaluation<N>>>(
+        &self,
+        state: &mut KeyState<N>,
+        now: u64,
+        n: u64,
+    ) -> O {
         let earned = self.earned(now);
-        let spent = self.try_spend(state, &earned, n);
+        let spent = try_spend(self.iter(), &state.spent, &earned, n);
         if let Some(spent) = spent {
-            *state = spent;
+            state.spent = spent;
         }
-        O::new(state, earned, now, spent.is_some())
+        outcome(state, earned, now, spent.is_some())
     }
 
     /// Evaluates as [`spend`](Buckets::spend) does, and spends nothing.
     #[inline]
-    pub(crate) fn peek<O: Outcome<N>>(&self, state: &KeyState<N>, now: u64, n: u64) -> O {
+    pub(crate) fn peek<O: Outcome<Evaluation<N>>>(
+        &self,
+        state: &KeyState<N>,
+        now: u64,
+        n: u64,
+    ) -> O {
         let earned = self.earned(now);
-        let is_allowed = self.try_spend(state, &earned, n).is_some();
-        O::new(state, earned, now, is_allowed)
+        let is_allowed = try_spend(self.iter(), &state.spent, &earned, n).is_some();
+        outcome(state, earned, now, is_allowed)
     }
 
     /// Denies a request for one unit or more if some bucket holds less than a unit at `now`.
     #[inline]
-    pub(crate) fn deny<O: Outcome<N>>(&self, state: &KeyState<N>, now: u64) -> Option<O> {
+    pub(crate) fn deny<O: Outcome<Evaluation<N>>>(
+        &self,
+        state: &KeyState<N>,
+        now: u64,
+    ) -> Option<O> {
         let is_exhausted = self.is_exhausted(state, now);
-        is_exhausted.then(|| O::new(state, self.earned(now), now, false))
+        is_exhausted.then(|| outcome(state, self.earned(now), now, false))
     }
 
     /// Whether some bucket holds less than a unit at `now`.
     #[inline]
     pub(crate) fn is_exhausted(&self, state: &KeyState<N>, now: u64) -> bool {
-        let mut buckets = self.0.iter().zip(state.spent);
-        buckets.any(|(bucket, spent)| bucket.is_exhausted(spent, bucket.earned(now)))
+        is_any_exhausted(self.iter(), &state.spent, now)
     }
 
     /// Whether every bucket, if full, holds `n` units.
@@ -127,17 +142,61 @@ impl<const N: usize> Buckets<N> {
     }
 
     #[inline]
-    fn earned(&self, now: u64) -> [u64; N] {
+    fn earned(&self, now: u64) -> Points<N> {
         self.0.each_ref().map(|bucket| bucket.earned(now))
     }
+}
 
-    /// Returns the state after spending `n` units from every bucket, if every bucket holds them.
+#[inline]
+fn outcome<O: Outcome<Evaluation<N>>, const N: usize>(
+    state: &KeyState<N>,
+    earned: Points<N>,
+    now: u64,
+    is_allowed: bool,
+) -> O {
+    O::new(is_allowed, || Evaluation {
+        state: *state,
+        earned,
+        now,
+        is_allowed,
+    })
+}
+
+/// Returns the points up to which buckets are spent after spending `n` units from every one, if every one
+/// holds them once `earned` steps are earned.
+#[inline]
+pub(crate) fn try_spend<const N: usize>(
+    buckets: impl Iterator<Item = impl Borrow<Bucket>>,
+    spent: &Points<N>,
+    earned: &Points<N>,
+    n: u64,
+) -> Option<Points<N>> {
+    let mut after = *spent;
+    for ((spent, earned), bucket) in after.iter_mut().zip(earned).zip(buckets) {
+        *spent = bucket.borrow().try_spend(*spent, *earned, n)?;
+    }
+    Some(after)
+}
+
+/// Whether some bucket holds less than a unit at `now`.
+#[inline]
+pub(crate) fn is_any_exhausted<const N: usize>(
+    buckets: impl Iterator<Item = impl Borrow<Bucket>>,
+    spent: &Points<N>,
+    now: u64,
+) -> bool {
+    let mut buckets = buckets.zip(spent);
+    buckets.any(|(bucket, spent)| {
+        let bucket = bucket.borrow();
+        bucket.is_exhausted(*spent, bucket.earned(now))
+    })
+}
+
+impl<const N: usize> Index<usize> for Buckets<N> {
+    type Output = Bucket;
+
     #[inline]
-    fn try_spend(&self, state: &KeyState<N>, earned: &[u64; N], n: u64) -> Option<KeyState<N>> {
-        let mut after = *state;
-        for ((spent, earned), bucket) in after.spent.iter_mut().zip(earned).zip(&self.0) {
-            *spent = bucket.try_spend(*spent, *earned, n)?;
-        }
-        Some(after)
+    fn index(&self, index: usize) -> &Bucket {
+        &self.0[index]
     }
 }

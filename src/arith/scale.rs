@@ -25,6 +25,8 @@
 
 use std::cmp::Ordering;
 
+use super::bucket::Rate;
+
 /// The uptime that every quota can count exactly, in ns: 100 years of 365.25 days.
 pub(crate) const HORIZON: u64 = 36_525 * 86_400 * 1_000_000_000;
 
@@ -60,8 +62,8 @@ pub(crate) enum RangeError {
 pub(crate) struct Scale {
     pub(crate) steps_per_unit: u64,
     /// The rate in lowest terms: `units` per `period` ns.
-    units: u64,
-    period: u64,
+    pub(crate) units: u64,
+    pub(crate) period: u64,
 }
 
 /// A quota's axis: from ns to steps.
@@ -69,9 +71,9 @@ pub(crate) struct Scale {
 pub(crate) struct Axis {
     pub(crate) scale: Scale,
     /// Steps per ns, in fixed point: `whole + (fraction_high << 64 | fraction_low) / 2^128`.
-    whole: u64,
-    fraction_high: u64,
-    fraction_low: u64,
+    pub(crate) whole: u64,
+    pub(crate) fraction_high: u64,
+    pub(crate) fraction_low: u64,
 }
 
 impl Axis {
@@ -198,6 +200,40 @@ impl Scale {
         crossed(self, other).cmp(&crossed(other, self))
     }
 
+    /// Returns the rate, whose units and period are these times those of the lowest terms.
+    pub(super) const fn rate(&self, times: u64) -> Rate {
+        Rate {
+            units: self.units * times,
+            period: self.period * times,
+        }
+    }
+
+    /// Returns `E(now)` as [`Axis::earned`] does, by a division.
+    #[inline]
+    pub(crate) const fn earned(&self, now: u64) -> u64 {
+        if self.steps_per_unit == self.period {
+            return now * self.units;
+        }
+        // A step is at most 1 ns, so `whole` is at least 1. It fits, as `now * rate` does at the horizon.
+        let rate = self.steps_per_unit as u128 * self.units as u128;
+        let period = self.period as u128;
+        let (whole, rest) = (rate / period, rate % period);
+        #[expect(clippy::cast_possible_truncation, reason = "a century fits in 64 bits")]
+        let earned = (now as u128 * whole + now as u128 * rest / period) as u64;
+        earned
+    }
+
+    /// Returns the ns in which `n` units are earned, at most 2^64 - 1.
+    pub(crate) const fn time_to_earn(&self, n: u64) -> u64 {
+        let time = (n as u128 * self.period as u128).div_ceil(self.units as u128);
+        if time > u64::MAX as u128 {
+            return u64::MAX;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "compared above")]
+        let time = time as u64;
+        time
+    }
+
     /// Returns the first ns at which `E` has reached `step`.
     ///
     /// `floor(t * rate) >= step` if and only if `t * rate >= step`, as `step` is whole.
@@ -268,6 +304,7 @@ mod tests {
                 );
                 let exact = now as u128 * whole + now as u128 * rest / axis.scale.period as u128;
                 assert_eq!(low, exact, "{units} per {period} at {now}");
+                assert_eq!(axis.scale.earned(now), axis.earned(now));
             }
         }
     }

@@ -138,10 +138,18 @@ impl Timer {
     /// A coarse clock is one word that never goes back, and no thread reads an older value of it than
     /// one that it knows of. Other clocks may be behind, down to `high_water`.
     pub(crate) fn floor(&self) -> u64 {
-        let now = self.now();
+        self.floor_after(self.now())
+    }
+
+    /// Returns the [`floor`](Timer::floor) from the `now` that this thread has read. It is at most `now`,
+    /// also if another thread has published a later time since.
+    #[inline]
+    pub(crate) fn floor_after(&self, now: u64) -> u64 {
         match self.clock.precision() {
             Precision::Coarse => now,
-            Precision::System | Precision::Exact => self.high_water.load(Ordering::Relaxed),
+            Precision::System | Precision::Exact => {
+                self.high_water.load(Ordering::Relaxed).min(now)
+            }
         }
     }
 

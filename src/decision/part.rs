@@ -3,6 +3,7 @@
 use std::{cmp::Ordering, fmt, time::Duration};
 
 use crate::arith::bucket::BucketView;
+use crate::quota::Quota;
 
 /// The numbers of one quota in a [`Decision`](super::Decision).
 ///
@@ -24,6 +25,20 @@ impl QuotaDecision {
     #[inline]
     pub(super) fn new(view: BucketView, denied: u64) -> QuotaDecision {
         QuotaDecision { view, denied }
+    }
+
+    /// Returns the quota, as it was given.
+    ///
+    /// ```
+    /// use tollgate::{ManualClock, Quota, RateLimiter};
+    ///
+    /// let policy = [Quota::per_minute(10), Quota::per_hour(60)];
+    /// let limiter = RateLimiter::builder(policy).clock(ManualClock::new()).build();
+    /// assert_eq!(limiter.check("alice").quotas()[1].quota(), Quota::per_hour(60));
+    /// ```
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota::of_bucket(self.view.rate(), self.view.burst)
     }
 
     /// Returns the quota's burst, in units.
@@ -81,8 +96,11 @@ impl QuotaDecision {
         }
     }
 
-    /// Returns the time in which this quota earns `n` units, rounded up to whole ns. `None` if `n`
-    /// is above the burst.
+    /// Returns the time in which this quota's bucket earns `n` units, rounded up to whole ns. `None` if
+    /// `n` is above the burst.
+    ///
+    /// That is the rate at which the bucket is refilled now. Under a [tier](crate::Tier) it differs from
+    /// the quota's while the bucket owes units that were spent under another policy.
     #[must_use]
     pub fn time_to_earn(&self, n: u64) -> Option<Duration> {
         (n <= self.limit()).then(|| self.view.time_to_earn(n))
@@ -110,6 +128,7 @@ impl QuotaDecision {
             .then_with(|| self.reset_after().cmp(&other.reset_after()))
             .then_with(|| self.view.cmp_slowness(&other.view))
             .then_with(|| other.limit().cmp(&self.limit()))
+            .then_with(|| self.quota().cmp_slowness(&other.quota()))
     }
 }
 

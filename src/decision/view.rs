@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Decision, DecisionSource, QuotaDecision, whole_seconds};
+use super::{Decision, DecisionSource, QuotaDecision, TierId, whole_seconds};
 
 /// A borrowed [`Decision`], whatever the number of quotas in its type.
 ///
@@ -13,6 +13,7 @@ pub struct DecisionRef<'a> {
     pub(super) parts: &'a [QuotaDecision],
     pub(super) allowed: bool,
     pub(super) source: DecisionSource,
+    pub(super) tier: Option<TierId>,
 }
 
 impl<'a> DecisionRef<'a> {
@@ -98,6 +99,12 @@ impl<'a> DecisionRef<'a> {
         self.source
     }
 
+    /// Returns the tier that the request was checked under. See [`Decision::tier`].
+    #[must_use]
+    pub fn tier(&self) -> Option<TierId> {
+        self.tier
+    }
+
     /// Returns a copy with room for `N` quotas, or `None` if the decision has more.
     #[must_use]
     pub fn to_decision<const N: usize>(&self) -> Option<Decision<N>> {
@@ -106,9 +113,10 @@ impl<'a> DecisionRef<'a> {
         parts.get_mut(..count)?.copy_from_slice(self.parts);
         Some(Decision {
             parts,
-            count: u32::try_from(count).ok()?,
+            count: u16::try_from(count).ok()?,
             allowed: self.allowed,
             source: self.source,
+            tier: self.tier,
         })
     }
 

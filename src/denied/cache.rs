@@ -4,8 +4,6 @@
 
 use std::{borrow::Borrow, num::NonZeroU32};
 
-use crate::arith::state::KeyState;
-
 /// How many slots a set has. A key takes any of one set.
 const WAYS: usize = 4;
 
@@ -28,9 +26,9 @@ const MISSES_BEFORE_SAMPLING: u32 = 256;
 const REMOVED: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 /// Keys and their states.
-pub(super) struct Cache<K, const N: usize> {
+pub(super) struct Cache<K, T> {
     /// A power of two of slots, in sets of [`WAYS`].
-    slots: Vec<Option<Entry<K, N>>>,
+    slots: Vec<Option<Entry<K, T>>>,
     /// Whether the last new key found its set full.
     is_full: bool,
     /// How many lookups in a row were misses.
@@ -40,12 +38,12 @@ pub(super) struct Cache<K, const N: usize> {
 }
 
 /// An entry that is removed keeps its memory, which the next key uses.
-pub(super) struct Entry<K, const N: usize> {
+pub(super) struct Entry<K, T> {
     /// Part of the key's hash, or [`REMOVED`].
     tag: NonZeroU32,
     /// The epoch of the key, read before the state.
     pub(super) epoch: u64,
-    pub(super) state: KeyState<N>,
+    pub(super) state: T,
     key: K,
 }
 
@@ -58,12 +56,12 @@ pub(crate) enum Lookup<R> {
     Miss { should_insert: bool },
 }
 
-impl<K, const N: usize> Cache<K, N> {
-    pub(super) fn new() -> Cache<K, N> {
+impl<K, T> Cache<K, T> {
+    pub(super) fn new() -> Cache<K, T> {
         Cache::with_slots(FIRST_SLOTS)
     }
 
-    fn with_slots(slots: usize) -> Cache<K, N> {
+    fn with_slots(slots: usize) -> Cache<K, T> {
         Cache {
             slots: (0..slots).map(|_| None).collect(),
             is_full: false,
@@ -78,7 +76,7 @@ impl<K, const N: usize> Cache<K, N> {
         &mut self,
         hash: u64,
         key: &Q,
-        evaluate: impl FnOnce(&Entry<K, N>) -> Option<R>,
+        evaluate: impl FnOnce(&Entry<K, T>) -> Option<R>,
     ) -> Lookup<R>
     where
         K: Borrow<Q>,
@@ -125,7 +123,7 @@ impl<K, const N: usize> Cache<K, N> {
 
     /// Inserts a key that a [`lookup`](Cache::lookup) has not found. (If it is there after all, its
     /// older state does no harm.)
-    pub(super) fn insert<Q>(&mut self, hash: u64, key: &Q, state: KeyState<N>, epoch: u64)
+    pub(super) fn insert<Q>(&mut self, hash: u64, key: &Q, state: T, epoch: u64)
     where
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
@@ -205,6 +203,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
     use super::*;
+    use crate::arith::state::KeyState;
 
     /// A hash without a pattern. SplitMix64.
     fn hash(key: u64) -> u64 {
@@ -215,7 +214,7 @@ mod tests {
     }
 
     /// Looks a key up as a thread does, and inserts it if it should be.
-    fn found(cache: &mut Cache<u64, 1>, key: u64) -> bool {
+    fn found(cache: &mut Cache<u64, KeyState<1>>, key: u64) -> bool {
         match cache.lookup(hash(key), &key, |_| Some(())) {
             Lookup::Hit(()) => true,
             Lookup::Miss { should_insert } => {
@@ -232,9 +231,15 @@ mod tests {
     #[test]
     fn a_cache_takes_up_to_128_kib_for_numbers_and_192_kib_for_strings() {
         const KIB: usize = 1_024;
-        assert_eq!(MAX_SLOTS * size_of::<Option<Entry<u64, 1>>>(), 128 * KIB);
-        assert_eq!(MAX_SLOTS * size_of::<Option<Entry<String, 1>>>(), 192 * KIB);
-        assert!(size_of::<Cache<u64, 1>>() + FIRST_SLOTS * 32 <= KIB);
+        assert_eq!(
+            MAX_SLOTS * size_of::<Option<Entry<u64, KeyState<1>>>>(),
+            128 * KIB
+        );
+        assert_eq!(
+            MAX_SLOTS * size_of::<Option<Entry<String, KeyState<1>>>>(),
+            192 * KIB
+        );
+        assert!(size_of::<Cache<u64, KeyState<1>>>() + FIRST_SLOTS * 32 <= KIB);
     }
 
     #[test]
@@ -324,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_key_whose_copy_panics_is_not_found() {
-        let mut cache = Cache::<Half, 1>::new();
+        let mut cache = Cache::<Half, KeyState<1>>::new();
         let mut insert = |key: &Half| {
             let insert = || cache.insert(0, key, KeyState::spent([0]), 0);
             catch_unwind(AssertUnwindSafe(insert)).is_err()
@@ -339,7 +344,7 @@ mod tests {
     fn what_is_found_is_what_was_inserted_last() {
         let hashes: [fn(u64) -> u64; 4] = [hash, |_| 0, |key| key % 3, |key| key << 32];
         for hash in hashes {
-            let mut cache = Cache::<u64, 2>::new();
+            let mut cache = Cache::<u64, KeyState<2>>::new();
             let mut inserted: HashMap<u64, u64> = HashMap::new();
             let mut hits = 0;
             for step in 0..1_000_000 {

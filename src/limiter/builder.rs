@@ -8,17 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Core, RateLimiter, schedule::Schedule, sweep::sweep_every};
-use crate::clock::{Clock, Timer};
-use crate::denied::DeniedCache;
+use super::RateLimiter;
+use super::settings::{Settings, no_thread};
+use crate::clock::Clock;
 use crate::hash::RandomState;
-use crate::maintenance::Registration;
 use crate::policy::Policy;
-use crate::store::Table;
-use crate::sync::Arc;
-
-/// Chosen by measurement. `docs/architecture.md` has the tables.
-const SHARDS: usize = 128;
 
 /// Configures a [`RateLimiter`]. [`RateLimiter::builder`] makes one.
 ///
@@ -35,10 +29,7 @@ const SHARDS: usize = 128;
 #[must_use = "a builder makes nothing until `build`"]
 pub struct Builder<K, const N: usize = 1, S = RandomState> {
     policy: Policy<N>,
-    clock: Option<Clock>,
-    hasher: S,
-    shards: usize,
-    schedule: Schedule,
+    settings: Settings<S>,
     key: PhantomData<fn(K)>,
 }
 
@@ -46,10 +37,7 @@ impl<K, const N: usize> Builder<K, N> {
     pub(super) fn new(policy: Policy<N>) -> Builder<K, N> {
         Builder {
             policy,
-            clock: None,
-            hasher: RandomState::default(),
-            shards: SHARDS,
-            schedule: Schedule::ByPolicy,
+            settings: Settings::new(),
             key: PhantomData,
         }
     }
@@ -59,7 +47,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     /// Takes the time from `clock`, such as a [`ManualClock`](crate::ManualClock) in tests. Default: the
     /// system clock.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Builder<K, N, S> {
-        self.clock = Some(clock.into());
+        self.settings.clock(clock.into());
         self
     }
 
@@ -90,21 +78,10 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     /// denied keys. Keys that are multiples of a large power of two also share one place, and each
     /// lookup compares them one by one.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, N, T> {
-        let Builder {
-            policy,
-            clock,
-            hasher: _,
-            shards,
-            schedule,
-            key,
-        } = self;
         Builder {
-            policy,
-            clock,
-            hasher,
-            shards,
-            schedule,
-            key,
+            policy: self.policy,
+            settings: self.settings.hasher(hasher),
+            key: self.key,
         }
     }
 
@@ -112,7 +89,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     ///
     /// A shard takes 152 bytes on a 64-bit machine. Threads wait for each other within a shard.
     pub fn shards(mut self, shards: usize) -> Builder<K, N, S> {
-        self.shards = shards.clamp(2, 65_536).next_power_of_two();
+        self.settings.shards(shards);
         self
     }
 
@@ -120,7 +97,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     ///
     /// Default: half the time in which an empty bucket fills, at least 1 s and at most 5 minutes.
     pub fn sweep_every(mut self, interval: Duration) -> Builder<K, N, S> {
-        self.schedule = Schedule::Every(interval);
+        self.settings.sweep_every(interval);
         self
     }
 
@@ -128,7 +105,7 @@ impl<K, const N: usize, S> Builder<K, N, S> {
     ///
     /// Call [`RateLimiter::sweep`] now and then. Otherwise every key ever allowed stays in memory.
     pub fn manual_sweep(mut self) -> Builder<K, N, S> {
-        self.schedule = Schedule::Manual;
+        self.settings.manual_sweep();
         self
     }
 }
@@ -148,10 +125,7 @@ where
     pub fn build(self) -> RateLimiter<K, N, S> {
         match self.try_build() {
             Ok(limiter) => limiter,
-            Err(error) => panic!(
-                "the thread that sweeps the limiter could not be started ({error}); \
-                 `Builder::manual_sweep` needs no thread"
-            ),
+            Err(error) => no_thread(&error),
         }
     }
 
@@ -161,16 +135,8 @@ where
     ///
     /// If the operating system refuses the thread. [`manual_sweep`](Builder::manual_sweep) needs none.
     pub fn try_build(self) -> io::Result<RateLimiter<K, N, S>> {
-        let core = Arc::new(Core {
-            policy: self.policy,
-            timer: Timer::start(self.clock.unwrap_or_default()),
-            table: Table::new(self.shards, self.hasher),
-            denied: DeniedCache::new(),
-        });
-        let interval = self.schedule.interval(self.policy.fill_time());
-        let sweeping = interval
-            .map(|interval| Registration::new(interval, sweep_every(Arc::clone(&core), interval)))
-            .transpose()?;
+        let fill_time = self.policy.fill_time();
+        let (core, sweeping) = self.settings.build(self.policy, fill_time)?;
         Ok(RateLimiter {
             core,
             _sweeping: sweeping,
@@ -182,9 +148,7 @@ impl<K, const N: usize, S> fmt::Debug for Builder<K, N, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("policy", &self.policy)
-            .field("clock", &self.clock)
-            .field("shards", &self.shards)
-            .field("schedule", &self.schedule)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

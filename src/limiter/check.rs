@@ -9,11 +9,12 @@ use std::{
 
 use super::{Core, RateLimiter};
 use crate::arith::evaluate::Outcome;
-use crate::arith::state::KeyState;
+use crate::arith::state::State;
 use crate::decision::{Decision, DecisionSource};
 use crate::denied::Lookup;
 use crate::limit::{Checked, Immediate, Limit};
 use crate::quota::Quota;
+use crate::rule::Rule;
 
 impl<K, const N: usize, S> RateLimiter<K, N, S>
 where
@@ -30,7 +31,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        self.core.check::<Q, bool>(key, 1).0
+        self.core.allow(&(), key)
     }
 
     /// Spends one unit of `key` if every bucket of the key holds one, and returns the decision with its
@@ -79,8 +80,7 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let (evaluation, source) = self.core.check(key, n);
-        self.core.policy.decision(&evaluation, n, source)
+        self.core.decide(&(), key, n)
     }
 
     /// Decides as [`check`](RateLimiter::check) would, and spends and stores nothing.
@@ -100,39 +100,82 @@ where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let core = &*self.core;
-        let look = |state: &KeyState<N>| core.peek(state, n);
-        let evaluation = core.table.read(core.table.hash(key), key, look);
-        let evaluation = evaluation.unwrap_or_else(|| look(&KeyState::FULL));
-        core.policy.decision(&evaluation, n, DecisionSource::Table)
+        self.core.peek(&(), key, n)
     }
 }
 
-impl<K, const N: usize, S> Core<K, N, S>
+impl<K, const N: usize, S, R> Core<K, N, S, R>
 where
     K: Hash + Eq + Send,
     S: BuildHasher + Clone,
+    R: Rule<N>,
 {
+    /// Spends `n` units of `key`, if it holds them, and returns the decision.
+    #[inline]
+    pub(crate) fn decide<Q>(&self, tier: &R::Tier, key: &Q, n: u64) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let asked = self.rule.ask(tier);
+        let (found, source) = self.check(&asked, key, n);
+        self.rule.decision(&asked, &found, n, source)
+    }
+
+    /// Spends one unit of `key`, if it holds one, and returns whether it did.
+    #[inline]
+    pub(crate) fn allow<Q>(&self, tier: &R::Tier, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let asked = self.rule.ask(tier);
+        self.check::<Q, bool>(&asked, key, 1).0
+    }
+
     /// Spends `n` units of `key`, if it holds them.
     #[inline]
-    fn check<Q, O: Outcome<N>>(&self, key: &Q, n: u64) -> (O, DecisionSource)
+    fn check<Q, O: Outcome<R::Found>>(
+        &self,
+        asked: &R::Asked<'_>,
+        key: &Q,
+        n: u64,
+    ) -> (O, DecisionSource)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let hash = self.table.hash(key);
-        match self.look_up_denied(hash, key, n) {
+        match self.look_up_denied(asked, hash, key, n) {
             Lookup::Hit(denial) => (denial, DecisionSource::DeniedCache),
             Lookup::Miss { should_insert } => {
-                let outcome = self.check_table(hash, key, n, should_insert);
+                let outcome = self.check_table(asked, hash, key, n, should_insert);
                 (outcome, DecisionSource::Table)
             }
         }
     }
 
+    /// Returns the decision on `n` units of `key`, and changes nothing.
+    pub(crate) fn peek<Q>(&self, tier: &R::Tier, key: &Q, n: u64) -> Decision<N>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let asked = self.rule.ask(tier);
+        let look = |state: &R::State| self.look(&asked, state, n);
+        let found: R::Found = self.table.read(self.table.hash(key), key, look);
+        self.rule.decision(&asked, &found, n, DecisionSource::Table)
+    }
+
     /// Denies `n` units of `key`, if this thread has cached that the key is exhausted.
     #[inline]
-    fn look_up_denied<Q, O: Outcome<N>>(&self, hash: u64, key: &Q, n: u64) -> Lookup<O>
+    fn look_up_denied<Q, O: Outcome<R::Found>>(
+        &self,
+        asked: &R::Asked<'_>,
+        hash: u64,
+        key: &Q,
+        n: u64,
+    ) -> Lookup<O>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -142,13 +185,20 @@ where
                 should_insert: false,
             };
         }
-        let deny = |state: &KeyState<N>| self.policy.buckets().deny(state, self.timer.now());
+        let deny = |state: &R::Exhausted| self.rule.deny(asked, state, self.timer.now());
         self.denied.lookup(hash, key, deny)
     }
 
     /// Checks `key` in the table. Caches it if it is exhausted and `should_cache`.
     #[inline]
-    fn check_table<Q, O: Outcome<N>>(&self, hash: u64, key: &Q, n: u64, should_cache: bool) -> O
+    fn check_table<Q, O: Outcome<R::Found>>(
+        &self,
+        asked: &R::Asked<'_>,
+        hash: u64,
+        key: &Q,
+        n: u64,
+        should_cache: bool,
+    ) -> O
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -156,14 +206,20 @@ where
         let epoch = self.denied.epoch(hash);
         let mut exhausted = None;
         let now = || self.timer.now();
-        let spend = |state: &mut KeyState<N>, now| self.spend(state, now, n, &mut exhausted);
         let outcome = if const { is_cheap::<K>() } {
-            let should_insert = move || self.should_insert(n);
+            let spend = |under, state: &mut R::State, now| {
+                self.spend(&under, hash, state, now, n, &mut exhausted)
+            };
             let key = key.to_owned();
-            self.table.upsert(hash, key, should_insert, now, spend)
+            self.table
+                .upsert(hash, key, || self.plan(asked, n), now, spend)
         } else {
+            let spend = |state: &mut R::State, now| {
+                let under = self.rule.under(asked);
+                self.spend(&under, hash, state, now, n, &mut exhausted)
+            };
             let found = self.table.update(hash, key, now, spend);
-            found.unwrap_or_else(|| self.check_unknown(hash, key, n))
+            found.unwrap_or_else(|| self.check_unknown(asked, hash, key, n))
         };
         if let Some(state) = exhausted
             && should_cache
@@ -174,19 +230,41 @@ where
     }
 
     #[cold]
-    fn check_unknown<Q, O: Outcome<N>>(&self, hash: u64, key: &Q, n: u64) -> O
+    fn check_unknown<Q, O: Outcome<R::Found>>(
+        &self,
+        asked: &R::Asked<'_>,
+        hash: u64,
+        key: &Q,
+        n: u64,
+    ) -> O
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        if !self.should_insert(n) {
-            return self.peek(&KeyState::FULL, n);
+        if n == 0 {
+            return self
+                .table
+                .read(hash, key, |state| self.look(asked, state, n));
+        }
+        if !R::NEEDS_LOCK && !self.plan(asked, n).1 {
+            return self.look(asked, &R::State::FULL, n);
         }
         // The key is cloned before any lock is taken. Another thread may insert it meanwhile.
         let now = || self.timer.now();
-        let spend = |state: &mut KeyState<N>, now| self.spend(state, now, n, &mut None);
+        let spend =
+            |under, state: &mut R::State, now| self.spend(&under, hash, state, now, n, &mut None);
         let key = key.to_owned();
-        self.table.upsert(hash, key, || true, now, spend)
+        self.table
+            .upsert(hash, key, || self.plan(asked, n), now, spend)
+    }
+
+    /// Returns what a request for `n` units is decided by, and whether it inserts an unknown key, whose
+    /// buckets are full: unless it spends nothing or exceeds a burst.
+    #[inline]
+    fn plan<'a>(&'a self, asked: &'a R::Asked<'_>, n: u64) -> (R::Under<'a>, bool) {
+        let under = self.rule.under(asked);
+        let should_insert = n > 0 && R::can_hold(&under, n);
+        (under, should_insert)
     }
 
     /// Spends from a key whose shard is locked, at a `now` that was read under that lock.
@@ -198,31 +276,28 @@ where
     /// faster: the read of the clock overlaps the cache miss on the state.
     // Always: in a call of its own, `exhausted` would lie in memory, and a check took 2 ns more.
     #[inline(always)]
-    fn spend<O: Outcome<N>>(
+    fn spend<O: Outcome<R::Found>>(
         &self,
-        state: &mut KeyState<N>,
+        under: &R::Under<'_>,
+        hash: u64,
+        state: &mut R::State,
         now: u64,
         n: u64,
-        exhausted: &mut Option<KeyState<N>>,
+        exhausted: &mut Option<R::Exhausted>,
     ) -> O {
-        let buckets = self.policy.buckets();
-        let outcome: O = buckets.spend(state, now, n);
-        if !outcome.is_allowed() && buckets.is_exhausted(state, now) {
-            *exhausted = Some(*state);
+        let floor = || self.timer.floor_after(now);
+        let verdict = self.rule.spend(under, state, now, n, floor);
+        if verdict.changes_exhausted {
+            self.denied.invalidate(hash);
         }
-        outcome
+        *exhausted = verdict.exhausted;
+        verdict.outcome
     }
 
     #[inline]
-    fn peek<O: Outcome<N>>(&self, state: &KeyState<N>, n: u64) -> O {
-        self.policy.buckets().peek(state, self.timer.now(), n)
-    }
-
-    /// Whether a request for `n` units inserts an unknown key, whose buckets are full: unless it
-    /// spends nothing or exceeds a burst.
-    #[inline]
-    fn should_insert(&self, n: u64) -> bool {
-        n > 0 && self.policy.buckets().can_hold(n)
+    fn look<O: Outcome<R::Found>>(&self, asked: &R::Asked<'_>, state: &R::State, n: u64) -> O {
+        let under = self.rule.under(asked);
+        self.rule.peek(&under, state, self.timer.now(), n)
     }
 }
 
@@ -243,8 +318,8 @@ where
     type Error = Infallible;
     type Future = Immediate<Decision<N>>;
 
-    fn quotas(&self) -> &[Quota] {
-        self.core.policy.quotas()
+    fn quotas(&self) -> Vec<Quota> {
+        self.core.rule.quotas().to_vec()
     }
 
     #[inline]

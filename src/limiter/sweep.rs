@@ -11,61 +11,94 @@ use std::{
 };
 
 use super::Core;
-use crate::arith::state::KeyState;
+use crate::arith::state::State;
 use crate::maintenance::{Next, discard};
-use crate::store::Cursor;
+use crate::rule::Rule;
+use crate::store::{Cursor, Table};
 use crate::sync::Arc;
 
-impl<K, const N: usize, S> Core<K, N, S>
+impl<K, const N: usize, S, R> Core<K, N, S, R>
 where
     K: Hash + Eq + Send,
     S: BuildHasher + Clone,
+    R: Rule<N>,
 {
+    /// Begins a sweep at `now`, which is published.
+    pub(crate) fn begin_sweep(&self, now: u64) -> Sweep<R::Census> {
+        Sweep::at(now, self.rule.begin_census())
+    }
+
     /// Sweeps one slice more. Returns false if there was nothing left to do.
-    pub(super) fn sweep_some(&self, sweep: &mut Sweep) -> bool {
-        let is_full = self.policy.buckets().full_at(sweep.now);
-        self.remove_some(sweep, |state| !is_full(state))
-    }
-
-    /// Drops all keys of one slice more. Returns false if there was nothing left to do.
-    fn drop_some(&self, sweep: &mut Sweep) -> bool {
-        self.remove_some(sweep, |_| false)
-    }
-
-    fn remove_some(&self, sweep: &mut Sweep, keep: impl Fn(&KeyState<N>) -> bool) -> bool {
-        let Some(slice) = self.table.remove_some(&mut sweep.cursor, keep) else {
-            return false;
-        };
-        sweep.forgotten += slice.removed;
-        sweep.drop_all(slice.keys);
-        if let Some(shard) = slice.sparse_shard {
-            sweep.run(|| self.table.shrink(shard));
+    pub(crate) fn sweep_some(&self, sweep: &mut Sweep<R::Census>) -> bool {
+        let is_full = self.rule.full_at(sweep.now, &sweep.census);
+        let found = remove_some(&self.table, &mut sweep.visit, |state| !is_full(state));
+        if !found {
+            let has_skipped = sweep.visit.cursor.has_skipped;
+            self.rule.end_census(&sweep.census, has_skipped);
         }
-        true
+        found
     }
+}
+
+/// Removes the keys of one slice more that are not to be kept. Returns false if there was nothing left to
+/// do.
+fn remove_some<K: Hash + Eq, T: State, S: BuildHasher + Clone>(
+    table: &Table<K, T, S>,
+    visit: &mut Visit,
+    keep: impl Fn(&T) -> bool,
+) -> bool {
+    let Some(slice) = table.remove_some(&mut visit.cursor, keep) else {
+        return false;
+    };
+    visit.forgotten += slice.removed;
+    visit.drop_all(slice.keys);
+    if let Some(shard) = slice.sparse_shard {
+        visit.run(|| table.shrink(shard));
+    }
+    true
 }
 
 /// A sweep that has begun. The keys that it drops have full buckets at `now`, which is published.
-pub(super) struct Sweep {
-    pub(super) now: u64,
-    pub(super) cursor: Cursor,
-    pub(super) forgotten: usize,
-    /// The first panic of a key's own code. The sweep goes on after it.
+pub(crate) struct Sweep<C> {
+    now: u64,
+    census: C,
+    visit: Visit,
+}
+
+/// A visit of all keys, in slices.
+#[derive(Default)]
+struct Visit {
+    cursor: Cursor,
+    forgotten: usize,
+    /// The first panic of a key's own code. The visit goes on after it.
     panic: Option<Box<dyn Any + Send>>,
 }
 
-impl Sweep {
-    pub(super) fn at(now: u64) -> Sweep {
+impl<C> Sweep<C> {
+    fn at(now: u64, census: C) -> Sweep<C> {
         Sweep {
             now,
-            cursor: Cursor::default(),
-            forgotten: 0,
-            panic: None,
+            census,
+            visit: Visit::default(),
         }
     }
 
+    /// Returns the number of keys that were dropped.
+    ///
+    /// # Panics
+    ///
+    /// If a key's own code did.
+    pub(crate) fn finish(mut self) -> usize {
+        if let Some(payload) = self.visit.panic.take() {
+            resume_unwind(payload);
+        }
+        self.visit.forgotten
+    }
+}
+
+impl Visit {
     /// Runs a key's own code, which may panic.
-    pub(super) fn run(&mut self, run: impl FnOnce()) {
+    fn run(&mut self, run: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             match &self.panic {
                 None => self.panic = Some(payload),
@@ -75,27 +108,15 @@ impl Sweep {
     }
 
     /// Drops keys one by one, so that two that panic do not abort the process.
-    pub(super) fn drop_all<K>(&mut self, mut keys: Vec<K>) {
+    fn drop_all<K>(&mut self, mut keys: Vec<K>) {
         while let Some(key) = keys.pop() {
             self.run(move || drop(key));
         }
     }
-
-    /// Returns the number of keys that were dropped.
-    ///
-    /// # Panics
-    ///
-    /// If a key's own code did.
-    pub(super) fn finish(mut self) -> usize {
-        if let Some(payload) = self.panic.take() {
-            resume_unwind(payload);
-        }
-        self.forgotten
-    }
 }
 
 /// A panic that is not passed on has been reported already.
-impl Drop for Sweep {
+impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(payload) = self.panic.take() {
             discard(payload);
@@ -106,27 +127,25 @@ impl Drop for Sweep {
 /// Returns the maintenance thread's job: a sweep at each interval, in slices. If the limiter is
 /// dropped meanwhile, the job drops its keys, in slices too, so that no other job waits for all of
 /// them.
-pub(super) fn sweep_every<K, const N: usize, S>(
-    core: Arc<Core<K, N, S>>,
+pub(crate) fn sweep_every<K, const N: usize, S, R>(
+    core: Arc<Core<K, N, S, R>>,
     interval: Duration,
 ) -> impl FnMut(bool) -> Next
 where
     K: Hash + Eq + Send + 'static,
     S: BuildHasher + Clone,
+    R: Rule<N>,
 {
-    let mut current: Option<Sweep> = None;
+    let mut current: Option<Sweep<R::Census>> = None;
+    let mut dropping: Option<Visit> = None;
     // How many keys had ever been inserted when a sweep last began with none stored.
     let mut found_empty = None;
-    let mut is_dropping = false;
     move |was_removed| {
         if was_removed {
             // This job has the last handle of the core.
-            if !is_dropping {
-                is_dropping = true;
-                current = None;
-            }
-            let sweep = current.get_or_insert_with(|| Sweep::at(0));
-            return match core.drop_some(sweep) {
+            current = None;
+            let dropping = dropping.get_or_insert_default();
+            return match remove_some(&core.table, dropping, |_| false) {
                 true => Next::Again,
                 false => Next::Done,
             };
@@ -135,11 +154,11 @@ where
             Some(sweep) => sweep,
             None => {
                 let inserted = core.table.inserted();
-                if found_empty == Some(inserted) {
+                if found_empty == Some(inserted) && !core.rule.has_unused() {
                     return Next::In(interval);
                 }
                 found_empty = (core.table.len() == 0).then_some(inserted);
-                Sweep::at(core.timer.publish_now_in_background())
+                core.begin_sweep(core.timer.publish_now_in_background())
             }
         };
         if !core.sweep_some(&mut sweep) {

@@ -12,24 +12,34 @@ use super::{
     lock::{cold_path, lock_shard},
     prefetch::Layouts,
 };
-use crate::arith::state::KeyState;
+use crate::arith::state::State;
+use crate::sync::{AtomicUsize, Ordering};
 
-pub(super) struct Map<K, const N: usize, S> {
-    map: DashMap<K, KeyState<N>, S>,
-    layouts: Layouts<Entry<K, N>>,
+pub(super) struct Map<K, T, S> {
+    map: DashMap<K, T, S>,
+    layouts: Layouts<Entry<K, T>>,
+    /// How often the entries of each shard were moved, if that is counted. Relaxed suffices: it is read and
+    /// written under the shard's lock.
+    moves: Box<[AtomicUsize]>,
 }
 
 /// As dashmap stores it.
-type Entry<K, const N: usize> = (K, SharedValue<KeyState<N>>);
+type Entry<K, T> = (K, SharedValue<T>);
 
-impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
-    pub(super) fn new(shards: usize, hasher: S) -> Map<K, N, S> {
-        let map: DashMap<K, KeyState<N>, S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
+impl<K: Hash + Eq, T: State, S: BuildHasher + Clone> Map<K, T, S> {
+    pub(super) fn new(shards: usize, hasher: S) -> Map<K, T, S> {
+        let map: DashMap<K, T, S> = DashMap::with_hasher_and_shard_amount(hasher, shards);
         let layouts = Layouts::new(map.shards().iter().map(|shard| {
             let shard = lock_shard(shard);
             (shard.data_end(), shard.buckets())
         }));
-        Map { map, layouts }
+        let counted = if T::COUNTS_MOVES { shards } else { 0 };
+        let moves = (0..counted).map(|_| AtomicUsize::new(0)).collect();
+        Map {
+            map,
+            layouts,
+            moves,
+        }
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -47,7 +57,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         hash: u64,
         key: &Q,
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
+        change: impl FnOnce(&mut T, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -59,36 +69,47 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
     }
 
     #[inline]
-    pub(super) fn upsert<R>(
+    pub(super) fn upsert<P, R>(
         &self,
         hash: u64,
         key: K,
-        should_insert: impl FnOnce() -> bool,
+        plan: impl FnOnce() -> (P, bool),
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64, bool) -> R,
+        change: impl FnOnce(P, &mut T, u64, bool) -> R,
     ) -> R {
         let index = self.prefetch_shard(hash);
         let mut shard = lock_shard(&self.map.shards()[index]);
-        let mut unknown = KeyState::FULL;
-        let (state, now, is_new) = match shard.get_mut(hash, |(stored, _)| *stored == key) {
+        let mut unknown = T::FULL;
+        let found = shard.get_mut(hash, |(stored, _)| *stored == key);
+        let (plan, should_insert) = plan();
+        let (state, now, is_new) = match found {
             Some((_, state)) => (state.get_mut(), now(), false),
-            None if !should_insert() => (&mut unknown, now(), false),
+            None if !should_insert => (&mut unknown, now(), false),
             None => {
-                let hash_of = |(stored, _): &Entry<K, N>| self.hash(stored);
+                let hash_of = |(stored, _): &Entry<K, T>| self.hash(stored);
                 // `reserve` hashes stored keys, and `now` may be the user's function. If they panic, the
                 // shard is unlocked before the key is dropped.
                 if shard.len() == shard.capacity() {
+                    self.count_move(index);
                     cold_path(|| shard.reserve(1, hash_of));
-                    let (end, buckets) = (shard.data_end(), shard.buckets());
-                    self.layouts.update(index, end, buckets);
+                    self.layouts
+                        .update(index, shard.data_end(), shard.buckets());
                 }
                 let now = now();
-                let entry = (key, SharedValue::new(KeyState::FULL));
+                let entry = (key, SharedValue::new(T::FULL));
                 let (_, state) = shard.insert_entry(hash, entry, hash_of);
                 (state.get_mut(), now, true)
             }
         };
-        change(state, now, is_new)
+        change(plan, state, now, is_new)
+    }
+
+    /// Counts that the entries of a shard, which is locked, are moved. To be called before they are: the
+    /// key's `Hash` may panic when some have moved already.
+    fn count_move(&self, index: usize) {
+        if let Some(moves) = self.moves.get(index) {
+            moves.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[expect(
@@ -108,27 +129,20 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         shard
     }
 
-    pub(super) fn read<Q, R>(
-        &self,
-        hash: u64,
-        key: &Q,
-        look: impl FnOnce(&KeyState<N>) -> R,
-    ) -> Option<R>
+    pub(super) fn read<Q, R>(&self, hash: u64, key: &Q, look: impl FnOnce(&T) -> R) -> R
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
         let stored = shard.get(hash, |(stored, _)| stored.borrow() == key);
-        stored.map(|(_, state)| look(state.get()))
+        match stored {
+            Some((_, state)) => look(state.get()),
+            None => look(&T::FULL),
+        }
     }
 
-    pub(super) fn remove<Q>(
-        &self,
-        hash: u64,
-        key: &Q,
-        after: impl FnOnce(&KeyState<N>),
-    ) -> Option<K>
+    pub(super) fn remove<Q>(&self, hash: u64, key: &Q, after: impl FnOnce(&T)) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -145,7 +159,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         index: usize,
         from: usize,
-        keep: impl Fn(&KeyState<N>) -> bool,
+        keep: impl Fn(&T) -> bool,
         mut take: impl FnMut(K),
         removed: impl FnOnce(usize),
     ) -> Scan {
@@ -183,7 +197,17 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             visited: end.saturating_sub(from),
             next: (end < buckets).then_some(end),
             is_sparse: is_sparse(shard.len(), buckets),
+            moves: self
+                .moves
+                .get(index)
+                .map_or(0, |moves| moves.load(Ordering::Relaxed)),
         }
+    }
+
+    pub(super) fn pass_all_locks(&self) {
+        self.map.shards().iter().for_each(|shard| {
+            drop(lock_shard(shard));
+        });
     }
 
     /// Moves the entries of a shard to fewer buckets, if they are sparse.
@@ -191,6 +215,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         let mut shard = lock_shard(&self.map.shards()[index]);
         if is_sparse(shard.len(), shard.buckets()) {
             let keys = shard.len();
+            self.count_move(index);
             shard.shrink_to(keys, |(stored, _)| self.hash(stored));
             let (end, buckets) = (shard.data_end(), shard.buckets());
             self.layouts.update(index, end, buckets);
@@ -227,27 +252,28 @@ mod tests {
     use std::hash::{BuildHasherDefault, DefaultHasher};
 
     use super::*;
+    use crate::arith::state::KeyState;
 
     /// The same in each run: a test here expects more than half of the keys in their first buckets, and
     /// must not depend on a seed.
     type Fixed = BuildHasherDefault<DefaultHasher>;
 
-    fn of(keys: u64) -> Map<u64, 1, Fixed> {
+    fn of(keys: u64) -> Map<u64, KeyState<1>, Fixed> {
         let map = Map::new(2, Fixed::default());
         for key in 0..keys {
             map.upsert(
                 map.hash(&key),
                 key,
-                || true,
+                || ((), true),
                 || 0,
-                |state, _, _| *state = KeyState::spent([key]),
+                |(), state, _, _| *state = KeyState::spent([key]),
             );
         }
         map
     }
 
     /// Returns how many keys are where they are prefetched, each with its control byte.
-    fn prefetched(map: &Map<u64, 1, Fixed>, keys: u64) -> u64 {
+    fn prefetched(map: &Map<u64, KeyState<1>, Fixed>, keys: u64) -> u64 {
         let is_prefetched = |key: &u64| {
             let hash = map.hash(key);
             let index = map.shard(hash);
@@ -316,7 +342,7 @@ mod tests {
             let expected = Vec::from_iter((0..keys).filter(|key| key % 3 != 0));
             assert_eq!((removed, &taken), (expected.len(), &expected));
             for key in 0..keys {
-                let word = map.read(map.hash(&key), &key, |state| state.points()[0]);
+                let word = map.update(map.hash(&key), &key, || 0, |state, _| state.points()[0]);
                 assert_eq!(word, (key % 3 == 0).then_some(key));
             }
         }
@@ -336,7 +362,7 @@ mod tests {
     /// the smallest power of two that holds the keys with a load of 7/8. Tombstones count as neither.
     #[test]
     fn what_is_relied_on_of_dashmap() {
-        let map = Map::<u64, 1, Fixed>::new(8, Fixed::default());
+        let map = Map::<u64, KeyState<1>, Fixed>::new(8, Fixed::default());
         assert_eq!(map.shards(), 8);
         for shard in 0..8_u64 {
             for rest in [0, u64::MAX >> 10, 1 << 63] {
@@ -344,14 +370,15 @@ mod tests {
             }
         }
         for keys in [1, 3, 4, 7, 8, 14, 15, 28, 29, 3_584, 3_585] {
-            let map = Map::<u64, 1, Fixed>::new(2, Fixed::default());
+            let map = Map::<u64, KeyState<1>, Fixed>::new(2, Fixed::default());
             let hash = |key: u64| key & (u64::MAX >> 8);
             for key in 0..keys {
                 let shard = &mut *lock_shard(&map.map.shards()[0]);
                 let entry = (key, SharedValue::new(KeyState::spent([key])));
                 shard.insert(hash(key), entry, |(key, _)| hash(*key));
             }
-            let buckets = |map: &Map<u64, 1, Fixed>| lock_shard(&map.map.shards()[0]).buckets();
+            let buckets =
+                |map: &Map<u64, KeyState<1>, Fixed>| lock_shard(&map.map.shards()[0]).buckets();
             let smallest = |keys: usize| {
                 let holds = |buckets: &usize| (buckets - buckets.div_ceil(8)) >= keys;
                 (2..).map(|power| 1 << power).find(holds).unwrap()
@@ -383,9 +410,9 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn a_shard_takes_152_bytes() {
-        let map = Map::<u64, 1, Fixed>::new(2, Fixed::default());
+        let map = Map::<u64, KeyState<1>, Fixed>::new(2, Fixed::default());
         let shard = size_of_val(&map.map.shards()[0]);
-        let layout = size_of::<crate::store::prefetch::ShardLayout<Entry<u64, 1>>>();
+        let layout = size_of::<crate::store::prefetch::ShardLayout<Entry<u64, KeyState<1>>>>();
         let count = size_of::<crate::sync::AtomicUsize>();
         assert_eq!(shard + layout + count, 152);
     }

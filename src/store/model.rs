@@ -10,20 +10,20 @@ use std::{
 use loom::sync::{Mutex, MutexGuard};
 
 use super::Scan;
-use crate::arith::state::KeyState;
+use crate::arith::state::State;
 
 /// Seeded alike in every run: loom replays executions and must find every key in its place.
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
-type Shard<K, const N: usize> = HashMap<K, KeyState<N>, Fixed>;
+type Shard<K, T> = HashMap<K, T, Fixed>;
 
-pub(super) struct Map<K, const N: usize, S> {
-    shards: [Mutex<Shard<K, N>>; 2],
+pub(super) struct Map<K, T, S> {
+    shards: [Mutex<Shard<K, T>>; 2],
     _hasher: S,
 }
 
-impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
-    pub(super) fn new(_: usize, hasher: S) -> Map<K, N, S> {
+impl<K: Hash + Eq, T: State, S: BuildHasher + Clone> Map<K, T, S> {
+    pub(super) fn new(_: usize, hasher: S) -> Map<K, T, S> {
         Map {
             shards: [(); 2].map(|()| Mutex::new(Shard::default())),
             _hasher: hasher,
@@ -39,7 +39,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         _: u64,
         key: &Q,
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64) -> R,
+        change: impl FnOnce(&mut T, u64) -> R,
     ) -> Option<R>
     where
         K: Borrow<Q>,
@@ -49,39 +49,35 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         shard.get_mut(key).map(|state| change(state, now()))
     }
 
-    pub(super) fn upsert<R>(
+    pub(super) fn upsert<P, R>(
         &self,
         _: u64,
         key: K,
-        should_insert: impl FnOnce() -> bool,
+        plan: impl FnOnce() -> (P, bool),
         now: impl Fn() -> u64,
-        change: impl FnOnce(&mut KeyState<N>, u64, bool) -> R,
+        change: impl FnOnce(P, &mut T, u64, bool) -> R,
     ) -> R {
         let mut shard = lock(self.shard_of(&key));
+        let (plan, should_insert) = plan();
         match shard.get_mut(&key) {
-            Some(state) => change(state, now(), false),
-            None if !should_insert() => change(&mut { KeyState::FULL }, now(), false),
+            Some(state) => change(plan, state, now(), false),
+            None if !should_insert => change(plan, &mut { T::FULL }, now(), false),
             None => {
                 let now = now();
-                change(shard.entry(key).or_insert(KeyState::FULL), now, true)
+                change(plan, shard.entry(key).or_insert(T::FULL), now, true)
             }
         }
     }
 
-    pub(super) fn read<Q, R>(
-        &self,
-        _: u64,
-        key: &Q,
-        look: impl FnOnce(&KeyState<N>) -> R,
-    ) -> Option<R>
+    pub(super) fn read<Q, R>(&self, _: u64, key: &Q, look: impl FnOnce(&T) -> R) -> R
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        lock(self.shard_of(key)).get(key).map(look)
+        look(lock(self.shard_of(key)).get(key).unwrap_or(&T::FULL))
     }
 
-    pub(super) fn remove<Q>(&self, _: u64, key: &Q, after: impl FnOnce(&KeyState<N>)) -> Option<K>
+    pub(super) fn remove<Q>(&self, _: u64, key: &Q, after: impl FnOnce(&T)) -> Option<K>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -97,7 +93,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         &self,
         index: usize,
         from: usize,
-        keep: impl Fn(&KeyState<N>) -> bool,
+        keep: impl Fn(&T) -> bool,
         take: impl FnMut(K),
         removed: impl FnOnce(usize),
     ) -> Scan {
@@ -116,7 +112,12 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
             next: (from == 0).then_some(1),
             // So that models do not branch on it.
             is_sparse: false,
+            moves: 0,
         }
+    }
+
+    pub(super) fn pass_all_locks(&self) {
+        self.shards.iter().for_each(|shard| drop(lock(shard)));
     }
 
     pub(super) fn shrink(&self, index: usize) {
@@ -131,7 +132,7 @@ impl<K: Hash + Eq, const N: usize, S: BuildHasher + Clone> Map<K, N, S> {
         usize::from(hash & 1 == 1)
     }
 
-    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> &Mutex<Shard<K, N>> {
+    fn shard_of<Q: Hash + ?Sized>(&self, key: &Q) -> &Mutex<Shard<K, T>> {
         &self.shards[self.shard(self.hash(key))]
     }
 }

@@ -15,14 +15,14 @@ fn a_slice_visits_some_thousand_buckets() {
     // Two shards of 65,536 buckets; and 512 that are empty or have one key.
     for (shards, keys) in [(2, 60_000), (512, 300)] {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        let table = Table::<u64, 1, _>::new(shards, hasher);
+        let table = Table::<u64, KeyState<1>, _>::new(shards, hasher);
         for key in 0..keys {
             table.upsert(
                 table.hash(&key),
                 key,
-                || true,
+                || ((), true),
                 || 0,
-                |state, _| *state = KeyState::spent([key]),
+                |(), state, _| *state = KeyState::spent([key]),
             );
         }
         let (mut cursor, mut visited, mut slices) = (Cursor::default(), 0, 0);

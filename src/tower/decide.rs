@@ -134,11 +134,12 @@ fn conclude<D: AsDecision, O>(
     logged_key: impl FnOnce() -> Option<String>,
 ) -> Verdict<D, O> {
     let view = decision.as_decision();
+    let headers = headers.for_decision(view);
     let prepared = headers.prepare(view);
     if view.is_allowed() {
         return Verdict::Allowed(decision, prepared);
     }
-    let rejection = Rejection::new(request, view, cost, headers);
+    let rejection = Rejection::new(request, view, cost, &headers);
     trace(&rejection, logged_key);
     let mut response = respond.respond(&rejection);
     let fields = response.headers_mut();

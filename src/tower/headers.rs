@@ -1,6 +1,6 @@
 //! The response header fields of a limit.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sfv::{Integer, KeyRef, ListSerializer};
@@ -132,7 +132,38 @@ impl RateLimitHeaders {
     /// wrote it, whose limit is nearer to the work.
     pub fn insert_into(&self, headers: &mut HeaderMap, decision: DecisionRef<'_>) {
         insert_retry_after(headers, decision);
-        self.prepare(decision).add_to(headers);
+        self.for_decision(decision)
+            .prepare(decision)
+            .add_to(headers);
+    }
+
+    /// Returns the same fields with the names of a decision's own quotas.
+    ///
+    /// They differ only under a [tier](crate::Tier) that has other quotas than these fields were made for.
+    /// Its quotas have the default names.
+    #[must_use]
+    #[inline]
+    pub fn for_decision(&self, decision: DecisionRef<'_>) -> Cow<'_, RateLimitHeaders> {
+        // The names of an allowed request are in the fields of the IETF alone.
+        let needs_names = self.ietf.is_some() || !decision.is_allowed();
+        if decision.tier().is_none() || !needs_names {
+            return Cow::Borrowed(self);
+        }
+        self.for_tier(decision)
+    }
+
+    #[inline(never)]
+    fn for_tier(&self, decision: DecisionRef<'_>) -> Cow<'_, RateLimitHeaders> {
+        let quotas = decision.quotas().iter().map(QuotaDecision::quota);
+        if quotas.clone().eq(self.quotas.iter().copied()) {
+            return Cow::Borrowed(self);
+        }
+        let mut of_tier = RateLimitHeaders::new(&quotas.collect::<Vec<_>>());
+        of_tier.has_x_ratelimit = self.has_x_ratelimit;
+        if let Some((draft, _)) = self.ietf {
+            of_tier.set_ietf(draft);
+        }
+        Cow::Owned(of_tier)
     }
 
     pub(super) fn remove_x_ratelimit(&mut self) {

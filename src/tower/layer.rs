@@ -88,7 +88,7 @@ where
     where
         L: Limit<K::Key, Decision = Decision<N>>,
     {
-        let headers = RateLimitHeaders::new(limiter.quotas());
+        let headers = RateLimitHeaders::new(&limiter.quotas());
         RateLimitLayer {
             config: Config {
                 limiter,

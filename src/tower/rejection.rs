@@ -38,7 +38,7 @@ enum Cause<'a> {
 
 impl<'a> Rejection<'a> {
     /// Makes the rejection of a request that was denied `cost` units. `headers` has the names of the
-    /// quotas.
+    /// quotas: under tiers, those [for the decision](RateLimitHeaders::for_decision).
     ///
     /// The layer makes its rejections itself. This is for handlers without the layer:
     /// [`RateLimitHeaders`] has an example.

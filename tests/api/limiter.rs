@@ -255,7 +255,7 @@ fn a_limiter_decides_through_the_trait_as_it_checks() {
 
     fn decide<L: Limit<str>>(limiter: &L, key: &str, n: u64) -> (Vec<Quota>, L::Decision) {
         match limiter.decide(key, n) {
-            Checked::Now(decision) => (limiter.quotas().to_vec(), decision),
+            Checked::Now(decision) => (limiter.quotas(), decision),
             Checked::Later(_) => panic!("a limiter in memory decides at once"),
         }
     }

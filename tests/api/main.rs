@@ -10,10 +10,12 @@ mod builder;
 mod decision;
 mod display;
 mod limiter;
+mod named_tiers;
 mod policy;
 mod quota;
 #[cfg(feature = "serde")]
 mod serde;
 mod text;
 mod text_errors;
+mod tiers;
 mod traits;

@@ -13,8 +13,9 @@ use std::{
 
 use tollgate::limit::{Checked, Immediate};
 use tollgate::{
-    Builder, Clock, Decision, DecisionRef, DecisionSource, InvalidQuota, ManualClock, Policy,
-    Quota, QuotaDecision, RandomState, RateLimiter, SeededHasher,
+    Builder, Clock, Decision, DecisionRef, DecisionSource, InvalidQuota, InvalidTier, ManualClock,
+    NamedTiers, Policy, Quota, QuotaDecision, RandomState, RateLimiter, Reload, Replacement,
+    SeededHasher, Tier, TierId, TieredBuilder, TieredKey, TieredLimiter, UnknownTier,
 };
 
 fn crosses<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Debug + 'static>() {}
@@ -42,6 +43,19 @@ fn everything_crosses_threads_and_unwinding() {
     crosses::<InvalidQuota>();
     crosses::<RandomState>();
     crosses::<SeededHasher>();
+    crosses::<TieredLimiter<String>>();
+    crosses::<TieredLimiter<Arc<str>, 2, hash_map::RandomState>>();
+    crosses::<TieredBuilder<String>>();
+    crosses::<TieredBuilder<u64, 3, hash_map::RandomState>>();
+    crosses::<Tier<String>>();
+    crosses::<Tier<u64, 3, hash_map::RandomState>>();
+    crosses::<TieredKey<String, 2>>();
+    crosses::<NamedTiers<String, 4>>();
+    crosses::<TierId>();
+    crosses::<Reload<2>>();
+    crosses::<Replacement<2>>();
+    crosses::<InvalidTier>();
+    crosses::<UnknownTier>();
 }
 
 /// Whether a type has a trait. The inherent constant is used where its bound holds, and the trait's
@@ -67,12 +81,14 @@ macro_rules! has {
 fn a_limiter_is_shared_between_threads_if_its_keys_are() {
     assert!(has!(RateLimiter<String>: Send) && has!(RateLimiter<String>: Sync));
     assert!(!has!(RateLimiter<Cell<u8>>: Sync));
+    assert!(has!(TieredLimiter<String>: Sync) && has!(Tier<String>: Sync));
+    assert!(!has!(TieredLimiter<Cell<u8>>: Sync) && !has!(Tier<Cell<u8>>: Sync));
 }
 
 /// A limiter is shared by reference or in an `Arc`. A clone would look like a second limiter.
 #[test]
 fn a_limiter_has_no_clone() {
-    assert!(!has!(RateLimiter<String>: Clone));
+    assert!(!has!(RateLimiter<String>: Clone) && !has!(TieredLimiter<String>: Clone));
     assert!(has!(ManualClock: Clone) && has!(Clock: Clone));
 }
 
@@ -91,7 +107,10 @@ fn values_are_copied_and_compared() {
     is_answer::<Decision>();
     is_answer::<Decision<4>>();
     is_answer::<QuotaDecision>();
+    is_answer::<TierId>();
     is_error::<InvalidQuota>();
+    is_error::<InvalidTier>();
+    is_error::<UnknownTier>();
     is_default::<Quota>();
     is_default::<Policy>();
     is_default::<Clock>();
@@ -99,6 +118,8 @@ fn values_are_copied_and_compared() {
     is_hash::<Quota>();
     is_hash::<Policy>();
     is_hash::<Policy<4>>();
+    is_hash::<TierId>();
+    is_hash::<Tier<String>>();
     makes::<RandomState, SeededHasher>();
     is_clock::<Clock>();
     is_clock::<ManualClock>();

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate::{Clock, DecisionSource, Policy, Quota, RateLimiter};
+use tollgate::{Clock, DecisionSource, Policy, Quota, RateLimiter, Tier, TieredLimiter};
 
 use crate::common::cases::{Numbers, SECOND, Time, by_hand, drain};
 use crate::common::keys::{Asked, Call, Stored, at_next};
@@ -443,4 +443,30 @@ fn a_long_key_is_not_copied() {
         assert!(!limiter.allow(&key));
     }
     assert_eq!(alive.load(Ordering::SeqCst), 2, "the key and the table's");
+}
+
+/// A move to a faster rate makes waits shorter, and an allowed check makes them longer.
+#[test]
+fn a_cached_denial_ends_when_another_thread_moves_the_key() {
+    let time = Time::new();
+    let limits: TieredLimiter<u64> = TieredLimiter::builder(Quota::per_second(1).burst(1))
+        .clock(time.clock.clone())
+        .manual_sweep()
+        .build();
+    let free = limits.default_tier();
+    let fast = limits.tier(Quota::per_second(2).burst(1)).unwrap();
+    let large = limits.tier(Quota::per_second(1).burst(5)).unwrap();
+    let elsewhere =
+        |tier: &Tier<u64>| thread::scope(|scope| scope.spawn(|| tier.allow(&0)).join().unwrap());
+    let wait = || free.check(&0).retry_after().unwrap();
+    assert!(free.allow(&0) && !free.allow(&0));
+    assert_eq!(free.check(&0).source(), DecisionSource::DeniedCache);
+    assert_eq!(wait(), Duration::from_secs(1));
+
+    assert!(!elsewhere(&fast));
+    assert_eq!(wait(), Duration::from_millis(500));
+    assert!(elsewhere(&large));
+    assert_eq!(wait(), Duration::from_secs(2));
+    assert!(elsewhere(&large));
+    assert_eq!(wait(), Duration::from_secs(3));
 }

@@ -17,5 +17,7 @@ mod range;
 mod rates;
 mod several_quotas;
 mod sweeping;
+mod tier_races;
+mod tiers;
 mod time;
 mod totals;

@@ -46,6 +46,27 @@ pub fn exact_quota() -> BoxedStrategy<Quota> {
     .boxed()
 }
 
+/// Yields any quota that the model of tiers is exact for.
+pub fn modelled_quota() -> BoxedStrategy<Quota> {
+    let few_units = (1..6_u64, any_size(), burst()).prop_filter_map("no such quota", |numbers| {
+        let (units, period, burst) = numbers;
+        (0..64).find_map(|halved| {
+            fit(units, period, (burst >> halved).max(1)).filter(super::tiers::is_modelled)
+        })
+    });
+    prop_oneof![3 => exact_quota(), 1 => few_units].boxed()
+}
+
+/// Yields a quota whose unit takes a few ns, and for which the model of tiers is exact. So it matters in
+/// which ns a unit is due.
+pub fn quick_quota() -> BoxedStrategy<Quota> {
+    (1..6_u64, 1..40_u64, 1..10_u64)
+        .prop_filter_map("no such quota", |(units, period, burst)| {
+            fit(units, period, burst)
+        })
+        .boxed()
+}
+
 /// Yields any quota whose burst is small enough to spend unit by unit.
 pub fn quota_of_small_burst() -> BoxedStrategy<Quota> {
     (quota(), 1..50_u64)

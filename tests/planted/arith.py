@@ -56,8 +56,8 @@ let (units, period) = (units / divisor, period / divisor);
     dict(
         name="law 4: a part of a unit counts as a unit",
         file="src/arith/bucket.rs",
-        old="self.depth.saturating_sub(debt) / self.scale.steps_per_unit",
-        new="self.depth.saturating_sub(debt).div_ceil(self.scale.steps_per_unit)",
+        old=".saturating_sub(debt.div_ceil(self.scale.steps_per_unit))",
+        new=".saturating_sub(debt / self.scale.steps_per_unit)",
         tests=["law_4_exactly_the_remaining_units_pass_now"],
     ),
     dict(

@@ -21,15 +21,15 @@ BUGS = [
     dict(
         name="cache: whether a forgotten key was exhausted is judged by the caller's clock",
         file="src/limiter.rs",
-        old="(core.table.hash(key), core.timer.floor());",
-        new="(core.table.hash(key), core.timer.now());",
+        old="(self.table.hash(key), self.timer.floor());",
+        new="(self.table.hash(key), self.timer.now());",
         tests=["a_forgetting_reaches_a_thread_whose_clock_is_behind"],
     ),
     dict(
         name="cache: forgetting any key invalidates entries",
         file="src/limiter.rs",
-        old="if core.policy.buckets().is_exhausted(state, floor) {",
-        new="if core.policy.buckets().is_exhausted(state, floor.min(0)) || floor < u64::MAX {",
+        old="if self.rule.is_exhausted(state, floor) {",
+        new="if self.rule.is_exhausted(state, floor.min(0)) || floor < u64::MAX {",
         tests=["a_forgotten_key_leaves_the_cached_denials_of_others"],
     ),
     dict(

@@ -4,14 +4,14 @@ BUGS = [
         file="src/arith/evaluate.rs",
         old="""
         if let Some(spent) = spent {
-            *state = spent;
+            state.spent = spent;
         }
 """,
         new="""
         if let Some(spent) = spent {
-            *state = spent;
+            state.spent = spent;
         } else {
-            *state = self.try_spend(state, &earned, 1).unwrap_or(*state);
+            state.spent = try_spend(self.iter(), &state.spent, &earned, 1).unwrap_or(state.spent);
         }
 """,
         tests=["law_6_denials_change_no_later_decision"],
@@ -19,21 +19,21 @@ BUGS = [
     dict(
         name="law 6: an oversized request stores its key",
         file="src/limiter/check.rs",
-        old="n > 0 && self.policy.buckets().can_hold(n)",
-        new="n > 0",
+        old="let should_insert = n > 0 && R::can_hold(&under, n);",
+        new="let should_insert = n > 0;",
         tests=["law_6_denials_change_no_later_decision"],
     ),
     dict(
         name="law 7: a check spends from each quota in turn until one denies it",
         file="src/arith/evaluate.rs",
         old="""
-        let spent = self.try_spend(state, &earned, n);
+        let spent = try_spend(self.iter(), &state.spent, &earned, n);
         if let""",
         new="""
-        let spent = self.try_spend(state, &earned, n);
-        let buckets = state.spent.iter_mut().zip(earned).zip(&self.0);
-        for ((spent, earned), bucket) in buckets {
-            match bucket.try_spend(*spent, earned, n) {
+        let spent = try_spend(self.iter(), &state.spent, &earned, n);
+        let buckets = state.spent.iter_mut().zip(&self.0);
+        for (spent, bucket) in buckets {
+            match bucket.try_spend(*spent, bucket.earned(now), n) {
                 Some(next) => *spent = next,
                 None => break,
             }
@@ -52,11 +52,11 @@ BUGS = [
         name="race: a policy spends from the first quota before it asks the second",
         file="src/arith/evaluate.rs",
         old="""
-        let spent = self.try_spend(state, &earned, n);
+        let spent = try_spend(self.iter(), &state.spent, &earned, n);
         if let""",
         new="""
-        let spent = self.try_spend(state, &earned, n);
-        if let Some(next) = self.0[0].try_spend(state.spent[0], earned[0], n) {
+        let spent = try_spend(self.iter(), &state.spent, &earned, n);
+        if let Some(next) = self.0[0].try_spend(state.spent[0], self.0[0].earned(now), n) {
             state.spent[0] = next;
         }
         if let""",
@@ -81,9 +81,9 @@ BUGS = [
     ),
     dict(
         name="cache: every denial is inserted",
-        file="src/limiter/check.rs",
-        old="if !outcome.is_allowed() && buckets.is_exhausted(state, now) {",
-        new="if !outcome.is_allowed() {",
+        file="src/rule.rs",
+        old="let is_exhausted = !outcome.is_allowed() && buckets.is_exhausted(state, now);",
+        new="let is_exhausted = !outcome.is_allowed();",
         tests=["a_denial_while_a_unit_is_left_copies_no_key"],
     ),
     dict(

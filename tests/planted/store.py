@@ -2,10 +2,10 @@ BUGS = [
     dict(
         name="race: the second of two threads that insert one key stores it anew",
         file="src/store.rs",
-        old="            change(state, now)",
+        old="            change(plan, state, now)",
         new="""
-            *state = KeyState::FULL;
-            change(state, now)""",
+            *state = T::FULL;
+            change(plan, state, now)""",
         tests=["two_threads_race_for_one_unit_and_one_gets_it"],
     ),
     dict(
@@ -56,11 +56,11 @@ BUGS = [
         file="src/store/map.rs",
         old="""
                 let now = now();
-                let entry = (key, SharedValue::new(KeyState::FULL));""",
+                let entry = (key, SharedValue::new(T::FULL));""",
         new="""
                 let held = key;
                 let now = now();
-                let entry = (held, SharedValue::new(KeyState::FULL));""",
+                let entry = (held, SharedValue::new(T::FULL));""",
         tests=["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
         is_slow=True,
     ),
@@ -88,10 +88,13 @@ BUGS = [
     dict(
         name="table: the prefetch uses the layout from before the table grew",
         file="src/store/map.rs",
-        old="                    self.layouts.update(index, end, buckets);",
+        old="""
+                    self.layouts
+                        .update(index, shard.data_end(), shard.buckets());""",
         new="""
-                    if buckets < 9 {
-                        self.layouts.update(index, end, buckets);
+                    if shard.buckets() < 9 {
+                        self.layouts
+                            .update(index, shard.data_end(), shard.buckets());
                     }""",
         tests=["most_keys_are_where_they_are_prefetched"],
     ),
@@ -113,10 +116,10 @@ BUGS = [
         file="src/store/map.rs",
         old="""
                 let now = now();
-                let entry = (key, SharedValue::new(KeyState::FULL));
+                let entry = (key, SharedValue::new(T::FULL));
                 let (_, state) = shard.insert_entry(hash, entry, hash_of);""",
         new="""
-                let entry = (key, SharedValue::new(KeyState::FULL));
+                let entry = (key, SharedValue::new(T::FULL));
                 let (_, state) = shard.insert_entry(hash, entry, hash_of);
                 let now = now();""",
         tests=["a_clock_that_panics_leaves_no_trace"],

@@ -11,6 +11,8 @@
 //! 9. Time that stands still or steps back admits nothing extra and locks no key out.
 //! 10. No panic and no overflow, and debug and release builds decide alike.
 //!
+//! `tiers.rs` has laws T1 to T7, of policies that change.
+//!
 //! `planted.py` plants bugs against each law, and sees its property fail.
 
 #[path = "../common/core.rs"]
@@ -20,4 +22,5 @@ mod any_input;
 mod one_quota;
 mod several_quotas;
 mod subject;
+mod tiers;
 mod time;

@@ -150,11 +150,11 @@ fn seconds(time: Duration) -> u64 {
 }
 
 /// A field as the structured list that it must be.
-fn list(headers: &HeaderMap, name: &str) -> List {
+pub(super) fn list(headers: &HeaderMap, name: &str) -> List {
     Parser::new(field(headers, name)).parse().unwrap()
 }
 
-fn member(list: &List, index: usize) -> (&str, &sfv::Parameters) {
+pub(super) fn member(list: &List, index: usize) -> (&str, &sfv::Parameters) {
     match &list[index] {
         ListEntry::Item(item) => match &item.bare_item {
             BareItem::String(name) => (name.as_str(), &item.params),
@@ -164,7 +164,7 @@ fn member(list: &List, index: usize) -> (&str, &sfv::Parameters) {
     }
 }
 
-fn parameter(list: &List, index: usize, name: &str) -> Option<u64> {
+pub(super) fn parameter(list: &List, index: usize, name: &str) -> Option<u64> {
     let (_, parameters) = member(list, index);
     let value = parameters.get(name)?;
     let value = value.as_integer().expect("a number is an integer");

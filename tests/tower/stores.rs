@@ -50,8 +50,8 @@ impl Limit<str> for Store {
     type Error = Down;
     type Future = Later;
 
-    fn quotas(&self) -> &[Quota] {
-        self.limiter.policy().quotas()
+    fn quotas(&self) -> Vec<Quota> {
+        self.limiter.policy().quotas().to_vec()
     }
 
     fn decide(&self, key: &str, n: u64) -> Checked<Decision, Later> {
