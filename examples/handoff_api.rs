@@ -21,7 +21,7 @@ use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Quota, RateLimiter};
 
 pub use service::Timeouts;
-use service::{Environment, InvalidSetting, Server, Setting};
+use service::{Environment, Server, Setting, settings::InvalidSetting};
 
 /// The built-in keys and their owners. A real service would look them up.
 const KEYS: [(&str, Owner); 2] = [

@@ -35,7 +35,7 @@ use tollgate::tower::{OnMissingKey, RateLimitLayer, key};
 use tollgate::{Policy, Quota, RateLimiter};
 
 pub use service::Timeouts;
-use service::{Environment, InvalidSetting, Server, Setting};
+use service::{Environment, Server, Setting, settings::InvalidSetting};
 
 /// The built-in tokens and their users. A real service would verify them.
 const TOKENS: [(&str, User); 2] = [

@@ -83,7 +83,8 @@ pub fn address(
     Ok(SocketAddr::new(host, port.read(environment)?))
 }
 
-fn read<T>(
+/// Reads a variable of any type. `expected` says what `parse` takes.
+pub fn read<T>(
     environment: &Environment<'_>,
     name: &'static str,
     default: T,

@@ -1,4 +1,4 @@
-//! The environment of the two example services, as in the table of `examples/README.md`.
+//! The environment of the example services, as in the table of `examples/README.md`.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use super::served::example;
 
-/// A row of the table in `examples/README.md`. HOST has no bounds.
+/// A row of the table in `examples/README.md`. Only numbers have bounds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
     pub variable: String,
@@ -44,15 +44,32 @@ const NO_ADDRESSES: [&str; 18] = [
     "*",
 ];
 
+/// Tokens of fewer than 16 and of more than 128 characters, and with one that is not printable ASCII.
+const NO_TOKENS: [&str; 6] = [
+    "",
+    "abcdefghijklmno",
+    "abcdefghijklmnop abcdefgh",
+    "abcdefghijklmnop\n",
+    "abcdefghijklmnop\u{e9}",
+    concat!(
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef!",
+    ),
+];
+
 impl Row {
     /// Returns invalid values: one beyond each bound, and texts that are no such value.
     pub fn invalid(&self) -> Vec<OsString> {
-        let mut values = ["abc", "", " ", "-1", "1.5", "1e3", "10 ", "\u{661}\u{660}"]
-            .map(OsString::from)
-            .to_vec();
-        match self.bounds {
-            None => values.extend(NO_ADDRESSES.map(OsString::from)),
-            Some([from, to]) => {
+        let no_numbers = ["abc", "", " ", "-1", "1.5", "1e3", "10 ", "\u{661}\u{660}"];
+        let mut values = match &*self.variable {
+            "ADMIN_TOKEN" => NO_TOKENS.map(OsString::from).to_vec(),
+            "TIERS_FILE" => vec![OsString::new()],
+            _ => no_numbers.map(OsString::from).to_vec(),
+        };
+        match (&*self.variable, self.bounds) {
+            ("HOST", _) => values.extend(NO_ADDRESSES.map(OsString::from)),
+            (_, None) => {}
+            (_, Some([from, to])) => {
                 let below = from
                     .checked_sub(1)
                     .map_or("-1".to_owned(), |below| below.to_string());
@@ -74,9 +91,15 @@ impl Row {
 
     /// Returns the error of the service for an invalid value.
     pub fn error(&self, value: &OsStr) -> String {
-        let expected = match self.bounds {
-            None => "an IPv4 or IPv6 address".to_owned(),
-            Some([from, to]) => format!("a whole number from {from} to {to}"),
+        let expected = match (&*self.variable, self.bounds) {
+            // The value is a secret.
+            ("ADMIN_TOKEN", _) => {
+                let expected = "16 to 128 printable ASCII characters, no blanks";
+                return format!("ADMIN_TOKEN is invalid; expected {expected}");
+            }
+            ("TIERS_FILE", _) => "the path of a file, in UTF-8".to_owned(),
+            (_, None) => "an IPv4 or IPv6 address".to_owned(),
+            (_, Some([from, to])) => format!("a whole number from {from} to {to}"),
         };
         format!("{} is {value:?}; expected {expected}", self.variable)
     }

@@ -164,7 +164,7 @@ fn program(service: &str) -> PathBuf {
     // `cargo test --test NAME` builds no examples.
     assert!(
         built.is_ok_and(|built| written.iter().all(|written| *written <= built)),
-        "examples/{service} is missing or stale: cargo build --examples --features tower"
+        "examples/{service} is missing or stale: cargo build --examples --all-features"
     );
     program
 }

@@ -93,7 +93,8 @@ impl Answer {
 pub struct Curl {
     pub url: String,
     headers: Vec<(String, String)>,
-    /// A request with a body is a POST.
+    /// Default: POST for a request with a body, GET for any other.
+    method: Option<Method>,
     body: Option<String>,
 }
 
@@ -104,12 +105,14 @@ impl Curl {
         let mut curl = Curl {
             url: String::new(),
             headers: Vec::new(),
+            method: None,
             body: None,
         };
         while let Some(word) = words.next() {
             match &*word {
                 // These options change only the output.
                 "-i" | "-N" => {}
+                "-X" => curl.method = words.next().map(|name| name.parse().unwrap()),
                 "-d" => curl.body = words.next(),
                 "-H" => {
                     let header = words.next().unwrap();
@@ -124,11 +127,11 @@ impl Curl {
     }
 
     pub fn request(&self, client: &Client, url: &str) -> RequestBuilder {
-        let method = if self.body.is_some() {
-            Method::POST
-        } else {
-            Method::GET
+        let default = match self.body {
+            Some(_) => Method::POST,
+            None => Method::GET,
         };
+        let method = self.method.clone().unwrap_or(default);
         let mut request = client.request(method, url);
         for (name, value) in &self.headers {
             request = request.header(name, value);

@@ -1,4 +1,4 @@
-//! The two example services read the body of a request before they answer. A client that keeps its
+//! The example services read the body of a request before they answer. A client that keeps its
 //! connection sees each answer, and can use the connection again.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! The two example services as programs: what they print, what stops them at the start, and how
+//! The example services as programs: what they print, what stops them at the start, and how
 //! they end.
 
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! The environment of the two example services: the table in `examples/README.md` is a contract.
+//! The environment of the example services: the table in `examples/README.md` is a contract.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,9 @@ use tollgate::{Quota, RateLimiter};
 
 use crate::common::contract::{Row, Variables, table};
 use crate::common::served::example;
-use crate::{handoff_api, turns_api};
+use crate::{handoff_api, tiers, turns_api};
+
+const SERVICES: [&str; 3] = ["handoff_api", "tiers", "turns_api"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -29,12 +31,13 @@ macro_rules! row {
 
 #[test]
 fn the_table_in_readme_says_what_the_code_does() {
-    let host = |service: &str| Row {
-        variable: "HOST".to_owned(),
+    let text = |variable: &str, service: &str, default: &str| Row {
+        variable: variable.to_owned(),
         service: service.to_owned(),
-        default: "127.0.0.1".to_owned(),
+        default: default.to_owned(),
         bounds: None,
     };
+    let host = |service: &str| text("HOST", service, "127.0.0.1");
     let timeouts = |service: &str| {
         let timeouts = [
             &handoff_api::Timeouts::HEAD,
@@ -61,6 +64,13 @@ fn the_table_in_readme_says_what_the_code_does() {
     ];
     code.splice(4..4, timeouts("handoff_api"));
     code.extend(timeouts("turns_api"));
+    code.extend([
+        text(tiers::TIERS_FILE, "tiers", tiers::DEFAULT_FILE),
+        text(tiers::ADMIN_TOKEN, "tiers", "–"),
+        host("tiers"),
+        row!(tiers::PORT),
+    ]);
+    code.extend(timeouts("tiers"));
     assert_eq!(table(), code);
 }
 
@@ -89,7 +99,7 @@ fn effect(
             ]
         }};
     }
-    let (limits, address, timeouts) = match service {
+    let (own, address, timeouts) = match service {
         "handoff_api" => {
             let settings = handoff_api::Settings::read(environment);
             let settings = settings.map_err(|error| error.to_string())?;
@@ -98,6 +108,7 @@ fn effect(
                 ("HANDOFFKIT_API_RATE_LIMIT_PER_MIN", settings.quota.units()),
                 ("HANDOFFKIT_API_BURST", settings.quota.burst_size()),
             ];
+            let limits = limits.map(|(name, n)| (name, n.to_string()));
             (limits, settings.address, timeouts!(settings))
         }
         "turns_api" => {
@@ -113,11 +124,20 @@ fn effect(
                 ("RATE_LIMIT_TURNS_PER_MINUTE", minute.units()),
                 ("RATE_LIMIT_TURNS_PER_HOUR", hour.units()),
             ];
+            let limits = limits.map(|(name, n)| (name, n.to_string()));
             (limits, settings.address, timeouts!(settings))
+        }
+        "tiers" => {
+            let settings = tiers::Settings::read(environment);
+            let settings = settings.map_err(|error| error.to_string())?;
+            let file = settings.tiers_file.display().to_string();
+            let token = settings.admin_token.unwrap_or("–".to_owned());
+            let texts = [("TIERS_FILE", file), ("ADMIN_TOKEN", token)];
+            (texts, settings.address, timeouts!(settings))
         }
         _ => panic!("no service is called {service}"),
     };
-    let mut effect: BTreeMap<_, _> = limits.map(|(name, n)| (name, n.to_string())).into();
+    let mut effect = BTreeMap::from(own);
     effect.extend(timeouts.map(|(name, time)| (name, time.as_millis().to_string())));
     effect.insert("HOST", address.ip().to_string());
     effect.insert("PORT", address.port().to_string());
@@ -136,6 +156,12 @@ fn a_variable_that_is_not_set_has_the_default_of_the_table() {
 fn a_variable_at_either_bound_is_valid_and_changes_no_other() {
     for row in table() {
         let values = match row.bounds {
+            _ if row.variable == tiers::ADMIN_TOKEN => {
+                ["!~aB0-_.:/+=@#$%".to_owned(), "~".repeat(128)].to_vec()
+            }
+            _ if row.variable == tiers::TIERS_FILE => {
+                ["/", "a b", "größe.toml"].map(str::to_owned).to_vec()
+            }
             Some([from, to]) => vec![from, from + 1, to - 1, to]
                 .into_iter()
                 .map(|bound| bound.to_string())
@@ -162,7 +188,7 @@ fn an_address_has_one_form_however_it_is_written() {
         ("0:0:0:0:0:0:0:1", "::1"),
         ("2001:DB8::0007", "2001:db8::7"),
     ] {
-        for service in ["handoff_api", "turns_api"] {
+        for service in SERVICES {
             let set = |name: &str| (name == "HOST").then(|| OsString::from(written));
             assert_eq!(effect(service, &set).unwrap()["HOST"], meant);
         }
@@ -187,7 +213,7 @@ fn the_table_has_every_variable_that_the_services_read() {
         assert!(in_table.insert((row.service, row.variable)), "twice");
     }
     let mut read = BTreeSet::new();
-    for service in ["handoff_api", "turns_api"] {
+    for service in SERVICES {
         let names = Mutex::new(Vec::new());
         let recorded = |name: &str| {
             names.lock().unwrap().push(name.to_owned());
@@ -202,6 +228,7 @@ fn the_table_has_every_variable_that_the_services_read() {
     // No other file reads the environment.
     for (file, count) in [
         ("handoff_api.rs", 0),
+        ("tiers.rs", 0),
         ("turns_api.rs", 0),
         ("service/mod.rs", 0),
         ("service/server.rs", 0),

@@ -1,4 +1,4 @@
-//! The two example services end on a signal, whatever their clients do. A client that stalls
+//! The example services end on a signal, whatever their clients do. A client that stalls
 //! neither keeps a connection for ever nor keeps other clients out.
 //!
 //! Time is the subject here. Each test waits for an event, and none for a time to pass. The only

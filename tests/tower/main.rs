@@ -15,3 +15,4 @@ mod layer;
 mod names;
 mod responses;
 mod stores;
+mod tiers;
