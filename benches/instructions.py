@@ -8,7 +8,7 @@
 
 The counts do not depend on the load of the machine. Checks are counted in cargo's default profile
 and with fat LTO (`lto = "fat"`, `codegen-units = 1`). `tollgate` is `allow`, and `tollgate check` is
-`check`. valgrind counts one function of `benches/peers`: `keyed::counted_check`, or `http::serve`.
+`check`, and `tiers` is `allow` of a tier. valgrind counts one function of `benches/peers`: `keyed::counted_check`, or `http::serve`.
 Each count is the difference of two runs of different length, so that what is done once cancels out.
 It leaves out two things: the waits that time measures, and the inside of a clock reading that is a
 system call there.
@@ -45,7 +45,7 @@ COUNTED = {"check": "*keyed::counted_check*", "serve": "*::http::serve*"}
 FAT = {"CARGO_PROFILE_RELEASE_LTO": "fat", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
 PROFILES = {"default": {}, "fat LTO": FAT}
 
-OWN = ["tollgate", "tollgate check"]
+OWN = ["tollgate", "tollgate check", "tiers"]
 PEERS = ["governor", "governor + foldhash"]
 REST = ["Mutex<HashMap>", "floor"]
 CONTENDERS = {

@@ -32,7 +32,9 @@ use std::{
 use clap::{Parser, ValueEnum};
 use tollgate_peers::harness::{Batch, Team, Times, Turns, print_machine, record};
 use tollgate_peers::keyed::{Entry, Key, Outcome, TOLLGATE, Table};
-use tollgate_peers::keyed::{calls, clocks, forgets, hashers, peers_of_any_key, shards, sweeps};
+use tollgate_peers::keyed::{
+    calls, clocks, forgets, hashers, peers_of_any_key, shards, sweeps, tiers,
+};
 
 use cells::{Cell, NEW_KEYS, Pace, Workload};
 
@@ -70,6 +72,7 @@ enum Against {
     Clocks,
     Forgets,
     Sweeps,
+    Tiers,
 }
 
 impl Against {
@@ -82,6 +85,7 @@ impl Against {
             Against::Clocks => clocks(),
             Against::Forgets => forgets(),
             Against::Sweeps => sweeps(),
+            Against::Tiers => tiers::<K, 1>(),
         }
     }
 }
@@ -146,8 +150,13 @@ impl Bench {
         for threads in [1, 2] {
             self.first_sight(&entries, threads)?;
         }
-        if self.arguments.against == Against::Peers {
-            let entries = peers_of_any_key::<K, 2>();
+        let of_two_quotas = match self.arguments.against {
+            Against::Peers => peers_of_any_key::<K, 2>(),
+            Against::Tiers => tiers::<K, 2>(),
+            _ => Vec::new(),
+        };
+        if !of_two_quotas.is_empty() {
+            let entries = of_two_quotas;
             for keys in [1, 1_000] {
                 for outcome in OUTCOMES {
                     let workloads = [Workload::TwoQuotas(keys)];

@@ -6,7 +6,7 @@
 //! Two runs of different length differ by nothing but checks.
 
 use clap::{Parser, ValueEnum};
-use tollgate_peers::keyed::{Key, Outcome, calls};
+use tollgate_peers::keyed::{Key, Outcome, calls, tiers};
 
 #[derive(Parser)]
 struct Arguments {
@@ -45,6 +45,11 @@ fn main() -> Result<(), String> {
 fn run<K: Key>(arguments: &Arguments) -> Result<(), String> {
     let mut entries = K::peers();
     entries.extend(calls().into_iter().skip(1));
+    entries.extend(
+        tiers::<K, 1>()
+            .into_iter()
+            .filter(|entry| entry.name.starts_with("tiers")),
+    );
     let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
     let Some(entry) = (entries.iter()).find(|entry| entry.name == arguments.contender) else {
         let names = names.join(", ");

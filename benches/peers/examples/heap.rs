@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use tollgate_peers::keyed::{Key, Outcome};
+use tollgate_peers::keyed::{Key, Outcome, tiers};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let keys = match env::args().nth(1) {
@@ -27,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn rows<K: Key>(keys: u64) {
-    for contender in K::peers() {
+    let tiers = tiers::<K, 1>()
+        .into_iter()
+        .filter(|entry| entry.name == "tiers");
+    for contender in K::peers().into_iter().chain(tiers) {
         let before = LIVE.load(Ordering::Relaxed);
         let table = (contender.prepared)(Outcome::Denied, keys);
         let bytes = LIVE.load(Ordering::Relaxed) - before;

@@ -6,6 +6,7 @@ mod forgetting;
 mod governor;
 mod mutex_map;
 mod throttlecrab;
+mod tiered;
 mod tokio_rate_limit;
 mod tollgate;
 
@@ -17,6 +18,7 @@ use self::forgetting::Forgetting;
 pub use self::governor::Governor;
 pub use self::mutex_map::MutexMap;
 use self::throttlecrab::Throttlecrab;
+use self::tiered::Tiered;
 use self::tokio_rate_limit::TokioRateLimit;
 pub use self::tollgate::Tollgate;
 use self::tollgate::{By, CoarseClock, Fast, OwnSeed, Shards, Sip, Swept};
@@ -133,6 +135,16 @@ pub fn calls<K: Key>() -> Vec<Entry<K>> {
     vec![
         Entry::of::<1, Tollgate<K>>(),
         Entry::of::<1, Tollgate<K, 1, By<true>>>(),
+    ]
+}
+
+/// Returns tollgate with one policy and with tiers, by `allow` and by `check`.
+pub fn tiers<K: Key, const N: usize>() -> Vec<Entry<K>> {
+    vec![
+        Entry::of::<N, Tollgate<K, N>>(),
+        Entry::of::<N, Tiered<K, N>>(),
+        Entry::of::<N, Tollgate<K, N, By<true>>>(),
+        Entry::of::<N, Tiered<K, N, true>>(),
     ]
 }
 
@@ -296,7 +308,7 @@ fn prove_bursts<K: Key, const N: usize, C: Contender<K, N>>() {
     let keys: Vec<K> = (0..KEYS).map(K::nth).collect();
     for least in 0..N {
         let quota = |nth| Quota {
-            nanos: HOUR,
+            nanos: HOUR * (1 + nth as u64),
             burst: if nth == least { 10 } else { 12 },
         };
         let contender = C::new(array::from_fn(quota));
@@ -318,7 +330,14 @@ mod tests {
 
     fn prove_all<K: Key>() {
         let lists = [K::peers(), peers_of_any_key::<K, 2>()];
-        let options = [shards(), hashers(), clocks(), sweeps()];
+        let options = [
+            shards(),
+            hashers(),
+            clocks(),
+            sweeps(),
+            tiers::<K, 1>(),
+            tiers::<K, 2>(),
+        ];
         for entry in lists.into_iter().chain(options).flatten() {
             (entry.prove)();
             let keys: Vec<K> = (0..1_000).map(K::nth).collect();
