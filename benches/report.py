@@ -30,7 +30,7 @@ GOVERNORS = ["governor", "governor + foldhash"]
 OPTIONS = ["calls", "clocks", "forgets"]
 OWN = ["tollgate", "tollgate check"]
 CONTENDERS = [*OWN, *GOVERNORS]
-CONTENDERS += ["tokio-rate-limit", "throttlecrab", "Mutex<HashMap>", "floor"]
+CONTENDERS += ["tokio-rate-limit", "throttlecrab", "Mutex<HashMap>", "floor", "tiers"]
 TYPES, OUTCOMES, THREADS = ["u64", "String"], ["allowed", "denied"], [1, 2, 8]
 CELL = ["type", "outcome", "keys", "threads"]
 
