@@ -142,8 +142,8 @@ where
     /// let error = TieredLimiter::<u64, 2>::builder(policy).try_build().unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "\"10/minute\" and \"20/minute burst 5\" share a bucket; \
-    ///      expected quotas that are nearest to different periods of minute"
+    ///     "\"10/minute\" and \"20/minute burst 5\" are both per minute; \
+    ///      expected at most one quota for each period"
     /// );
     /// ```
     pub fn try_build(self) -> io::Result<TieredLimiter<K, N, S>> {

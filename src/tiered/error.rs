@@ -58,6 +58,18 @@ impl InvalidTier {
     }
 }
 
+impl InvalidTier {
+    /// Returns the name of the tier, if the tiers have names and one is at fault.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Clash { name, .. } => name.as_deref(),
+            Kind::Duplicate { name } => Some(name),
+            Kind::TooManyPeriods { .. } | Kind::NoPeriod => None,
+        }
+    }
+}
+
 impl From<Clash> for InvalidTier {
     fn from(clash: Clash) -> InvalidTier {
         InvalidTier {
@@ -86,6 +98,14 @@ impl InvalidTier {
                     second,
                     periods,
                 } = clash;
+                if first.period() == second.period() {
+                    let period = first.period_name();
+                    return write!(
+                        out,
+                        "\"{first}\" and \"{second}\" are both per {period}; expected at most one quota for \
+                         each period"
+                    );
+                }
                 write!(
                     out,
                     "\"{first}\" and \"{second}\" share a bucket; expected quotas that are nearest to \

@@ -239,4 +239,11 @@ BUGS = [
                     self.count_move(index);""",
         tests=["a_rehash_that_panics_hides_no_key_from_a_sweep"],
     ),
+    dict(
+        name="law T6: a replacement fills the copy that checks read",
+        file="src/tiers/live.rs",
+        old="let index = !self.current.load(Ordering::Relaxed) & 1;",
+        new="let index = self.current.load(Ordering::Relaxed) & 1;",
+        tests=["law_t6_a_check_at_the_same_time_sees_the_old_policy_or_the_new_one"],
+    ),
 ]
