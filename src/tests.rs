@@ -37,9 +37,14 @@ fn quota(burst: u64) -> Quota {
 /// Runs `scenario` in every interleaving. Four preemptions are more than any model needs to find the
 /// bug that is planted against it. loom's own variable can raise them.
 fn model(scenario: impl Fn() + Send + Sync + 'static) {
+    model_with(4, scenario);
+}
+
+/// Runs `scenario` with another bound on preemptions.
+fn model_with(preemptions: usize, scenario: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     if model.preemption_bound.is_none() {
-        model.preemption_bound = Some(4);
+        model.preemption_bound = Some(preemptions);
     }
     model.check(scenario);
 }

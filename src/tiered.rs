@@ -54,7 +54,9 @@ use crate::tiers::Policies;
 /// `K`, `N` and `S` are those of a [`RateLimiter`](crate::RateLimiter), whose
 /// [limits](crate::RateLimiter#limits), [threads](crate::RateLimiter#threads) and
 /// [consistency](crate::RateLimiter#consistency) apply. If all keys are under one policy for ever, use
-/// that: it is faster and smaller.
+/// that: it is faster and smaller. Beside [`forget`](TieredLimiter::forget), a check under another tier
+/// may change an exhausted bucket, and invalidates what is cached of it. What is cached under a policy
+/// ends with the policy.
 ///
 /// # Debt
 ///
@@ -68,7 +70,7 @@ use crate::tiers::Policies;
 /// - **An upgrade adds the larger burst at once.** A burst of 10 that is spent leaves 90 of a burst of
 ///   100. The faster rate counts from the next check on, allowed or denied.
 /// - **A downgrade locks no customer out.** A debt above the new burst is paid at the rate that it was
-///   made at, until it fits. So a denial makes no wait longer than
+///   last moved to, until it fits. So a denial makes no wait longer than
 ///   [`reset_after`](crate::Decision::reset_after) was. Once a request is allowed, the new rate
 ///   applies.
 /// - **A denial spends nothing**, under any policy. It may move a debt to a faster rate, which makes waits
@@ -86,21 +88,23 @@ use crate::tiers::Policies;
 ///
 /// # Caveats
 ///
-/// - **A faster tier pays what a slower one owes.** The rate of the last allowed check is the rate at
-///   which a debt is paid. To limit reads and writes of one customer separately, use two limiters, and not
-///   two tiers.
-/// - **Memory.** A key takes 4 bytes more for each bucket than in a `RateLimiter`, and padding: 8 bytes
-///   for one `u64` with one quota. A cached denial takes 8 bytes more. A tier takes some 100 bytes and
-///   80 for each of the `N` buckets. The first [`replace`](Tier::replace) adds 80 for each bucket. A
-///   quota that no other tier has takes some 200 more. So 10,000 customers with a rate of their own
-///   take some 4 MB with one quota, and 7 MB with two. Quotas that no tier has any more are freed by
-///   sweeps. Their places are used again, and are given back with the limiter.
+/// - **A faster tier pays what a slower one owes.** A debt is paid at the rate of the last allowed
+///   check, or at a faster one that has denied since. To limit reads and writes of one customer
+///   separately, use two limiters, and not two tiers.
+/// - **Memory.** A key takes 4 bytes more for each bucket than in a `RateLimiter`, and padding: 8 to 17
+///   bytes of heap for one `u64` with one quota, by how full the table is. A cached denial takes 8
+///   bytes more. A tier takes some 100 bytes and 80 for each of the `N` buckets. The first
+///   [`replace`](Tier::replace) adds 80 for each bucket. A quota that no other tier has takes some 200
+///   more. So 10,000 customers with a rate of their own take some 4 MB with one quota, and 7 MB with
+///   two. Quotas that no tier has any more are freed by sweeps. Their places are used again, and are
+///   given back with the limiter.
 /// - **Denied keys that owe under another policy** are not cached. A customer who was downgraded while in debt
 ///   is denied in the table, until the debt fits.
 /// - **Periods keep their buckets** for the life of the limiter. So it may refuse a policy that a new limiter
 ///   would take.
-/// - **Under a lock.** The key's `Hash` and `Eq` must not call the limiter, nor a tier of it, except
-///   [`len`](TieredLimiter::len) and [`is_empty`](TieredLimiter::is_empty).
+/// - **Under a lock.** The key's `Hash` and `Eq`, and a clock that is a function, must not call the
+///   limiter, its tiers or its named tiers, except [`len`](TieredLimiter::len) and
+///   [`is_empty`](TieredLimiter::is_empty).
 /// - **Sweeps** come as often as suits the first policy, unless set.
 pub struct TieredLimiter<K: Send, const N: usize = 1, S = RandomState> {
     default: Tier<K, N, S>,

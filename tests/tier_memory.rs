@@ -63,7 +63,7 @@ fn of_quotas<const N: usize>(periods: [Duration; N]) {
     let policy = |units: u64| periods.map(|period| Quota::new(units, period, units).unwrap());
     let quotas = N as u64;
     // The table of quotas doubles, so it may have room for twice as many.
-    for (policies, most) in [(10, 110 + 100 * quotas), (TIERS, 110 + 330 * quotas)] {
+    for (policies, most) in [(10, 100 + 88 * quotas), (TIERS, 110 + 310 * quotas)] {
         let limits: TieredLimiter<u64, N> = TieredLimiter::builder(policy(1))
             .clock(ManualClock::new())
             .manual_sweep()

@@ -170,7 +170,7 @@ impl<const N: usize> PolicyCopy<N> {
     }
 }
 
-/// A policy that is read under a lock.
+/// A policy that is read under a lock, or between two looks at its serial number.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'a, const N: usize> {
     pub(crate) serial: Serial,

@@ -69,7 +69,10 @@ BUGS = [
         file="src/tiers/registry.rs",
         old="if entry.released > releases || is_met(id) {",
         new="if is_met(id) || releases == u64::MAX {",
-        tests=["a_sweep_frees_no_quota_that_a_key_still_has"],
+        tests=[
+            "a_sweep_frees_no_quota_that_a_key_still_has",
+            "a_quota_that_is_released_while_a_sweep_runs_is_left_to_the_next",
+        ],
     ),
     dict(
         name="tiers: a sweep frees every quota that no tier has",
@@ -104,7 +107,10 @@ BUGS = [
             return u64::try_from(u128::from(to.earned(now)) + self.steps_on(new).min(most)).ok();
         }
         // Each axis""",
-        tests=["there_and_back_at_one_instant_changes_nothing"],
+        tests=[
+            "there_and_back_at_one_instant_changes_nothing",
+            "law_t3_a_denial_changes_no_remaining_and_a_peek_nothing",
+        ],
     ),
     dict(
         name="law T4: a denial moves a debt to a slower rate",
@@ -117,7 +123,10 @@ BUGS = [
             return u64::try_from(u128::from(to.earned(now)) + self.steps_on(new)).ok();
         }
         // Each axis""",
-        tests=["a_downgrade_locks_nobody_out_for_longer_than_reset_after_was"],
+        tests=[
+            "a_downgrade_locks_nobody_out_for_longer_than_reset_after_was",
+            "law_t4_a_denied_check_makes_no_wait_longer",
+        ],
     ),
     dict(
         name="law T4: a denial leaves a debt at the slower rate",
@@ -163,7 +172,10 @@ BUGS = [
         file="src/arith/terms.rs",
         old="if is_of_policy && is_allowed {",
         new="if is_allowed {",
-        tests=["a_quota_that_is_missing_for_a_while_keeps_its_debt"],
+        tests=[
+            "a_quota_that_is_missing_for_a_while_keeps_its_debt",
+            "law_t5_a_bucket_is_that_of_its_quotas_alone",
+        ],
     ),
     dict(
         name="law T3: a check of no units moves a debt",
@@ -245,5 +257,19 @@ BUGS = [
         old="let index = !self.current.load(Ordering::Relaxed) & 1;",
         new="let index = self.current.load(Ordering::Relaxed) & 1;",
         tests=["law_t6_a_check_at_the_same_time_sees_the_old_policy_or_the_new_one"],
+    ),
+    dict(
+        name="tiers: what a cached denial tells is not looked at twice",
+        file="src/tiers.rs",
+        old="asked.tier.live.is_still(*serial).then_some(outcome)",
+        new="Some(outcome)",
+        tests=["a_cached_denial_beside_two_replacements_is_under_one_of_the_policies"],
+    ),
+    dict(
+        name="case 61: the number of a freed quota is not used again",
+        file="src/tiers/registry.rs",
+        old="free.push(id);",
+        new="let _ = &free;",
+        tests=["a_million_policies_used_once_are_freed"],
     ),
 ]

@@ -245,10 +245,10 @@ fn a_reload_acts_at_once_and_refills_nothing() {
         }
         let twice = DEFAULT.replace("10/minute", "20/minute");
         for _ in 0..20 {
-            let changed = r#"replaced "free": 10/minute by 20/minute"#;
+            let changed = r#"replaced "free": "10/minute" by "20/minute""#;
             assert_eq!(api.reload(&twice).unwrap(), changed);
             assert_eq!(api.show("alice").await["remaining"], 10);
-            let changed = r#"replaced "free": 20/minute by 10/minute"#;
+            let changed = r#"replaced "free": "20/minute" by "10/minute""#;
             assert_eq!(api.reload(DEFAULT).unwrap(), changed);
             assert_eq!(api.show("alice").await["remaining"], 0);
         }
@@ -289,7 +289,11 @@ fn a_bad_file_is_an_error_that_shows_the_fault_and_changes_nothing() {
             (&free(r#""0/minute""#), "1 | free = \"0/minute\"\n"),
             (
                 &free(r#"["1/minute", "60/hour", "500/day"]"#),
-                "1 | free = [",
+                "found 3 quotas in the policy, expected 1 to 2",
+            ),
+            (
+                &free(r#""7/minute burst 18446744073709551615""#),
+                "a burst of 18446744073709551615 is too large for 7 units per 60s; expected at most ",
             ),
             (
                 &free(r#"["60/hour", "500/day"]"#),
@@ -307,7 +311,7 @@ fn a_bad_file_is_an_error_that_shows_the_fault_and_changes_nothing() {
         }
         let answer = answer(api.admin(Method::GET, "/admin/tiers")).await;
         let policies = json!({ "free": "10/minute", "pro": "100/minute burst 50; 1000/hour" });
-        let expected = json!({ "tiers": policies, "reloads": 0, "failed_reloads": 7 });
+        let expected = json!({ "tiers": policies, "reloads": 0, "failed_reloads": 8 });
         assert_eq!(answer.json(), expected);
         assert_eq!(api.exhaust("alice").await.0, 10);
 

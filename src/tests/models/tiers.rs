@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{KEY, UNIT, model, quota};
+use super::super::{KEY, UNIT, model, model_with, quota};
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::{ManualClock, Quota, Tier, TieredLimiter};
 
@@ -135,6 +135,29 @@ fn a_check_beside_two_replacements_is_under_one_of_the_policies() {
         };
         tier.replace(Quota::per_hour(12)).unwrap();
         tier.replace(Quota::per_hour(14)).unwrap();
+        asking.join().unwrap();
+    });
+}
+
+/// A thread that has cached its denial reads the policy without a lock. The numbers of its decision are those
+/// of one policy.
+#[test]
+fn a_cached_denial_beside_two_replacements_is_under_one_of_the_policies() {
+    // More preemptions make a thousand times as many executions, as every word that is read has two values.
+    model_with(2, || {
+        let (limits, _) = limits(slow(1));
+        let tier = limits.default_tier();
+        assert!(tier.allow(KEY));
+        let asking = {
+            let tier = tier.clone();
+            loom::thread::spawn(move || {
+                let _ = tier.allow(KEY);
+                let decision = tier.check(KEY);
+                assert!(decision.is_allowed() || decision.remaining() == 0);
+            })
+        };
+        tier.replace(slow(2)).unwrap();
+        tier.replace(slow(3)).unwrap();
         asking.join().unwrap();
     });
 }
