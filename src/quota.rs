@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::{cmp::Ordering, time::Duration};
+use std::time::Duration;
 
 use crate::arith::bucket::{Bucket, Rate};
 use crate::arith::scale::{Axis, RangeError};
@@ -294,12 +294,6 @@ impl Quota {
             units: self.units,
             period: self.period,
         }
-    }
-
-    /// Compares how long a unit takes to be earned: greater if longer than under the other quota.
-    pub(crate) fn cmp_slowness(&self, other: &Quota) -> Ordering {
-        let crossed = |one: &Quota, other: &Quota| u128::from(one.period) * u128::from(other.units);
-        crossed(self, other).cmp(&crossed(other, self))
     }
 
     /// Returns the quota that a bucket was made of, from its numbers.

@@ -19,7 +19,7 @@ use crate::arith::state::{NO_QUOTA, Points, QuotaId, TieredState};
 use crate::decision::{Decision, DecisionSource, TierId};
 use crate::policy::Policy;
 use crate::rule::{Rule, Verdict};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Mutex;
 
 /// The policies of a limiter.
 pub(crate) struct Policies<const N: usize> {
@@ -88,10 +88,11 @@ impl<const N: usize> Policies<N> {
 
     /// Makes a tier.
     pub(crate) fn add(&self, policy: &Policy<N>) -> Result<TierPolicy<N>, Clash> {
-        let (placed, serial, registry) = self.acquire(policy)?;
+        let registry = &mut *self.registry.lock();
+        let (placed, serial) = self.acquire(registry, policy)?;
         Ok(TierPolicy {
             live: Live::new(&placed, serial),
-            id: { registry }.add_tier(),
+            id: registry.add_tier(),
             replacing: Mutex::new(()),
         })
     }
@@ -109,13 +110,12 @@ impl<const N: usize> Policies<N> {
     /// number.
     fn acquire(
         &self,
+        registry: &mut Registry<N>,
         policy: &Policy<N>,
-    ) -> Result<(Placed<N>, u64, MutexGuard<'_, Registry<N>>), Clash> {
-        let mut registry = self.registry.lock();
+    ) -> Result<(Placed<N>, u64), Clash> {
         let set = |id, bucket| self.quotas.set(id, bucket);
         let placed = registry.acquire(policy, set)?;
-        let serial = registry.next_serial();
-        Ok((placed, serial, registry))
+        Ok((placed, registry.next_serial()))
     }
 
     /// Replaces the policy of a tier, and returns the one before it. `pass_all_locks` returns once every
@@ -128,12 +128,11 @@ impl<const N: usize> Policies<N> {
     ) -> Result<Policy<N>, Clash> {
         let _one_at_a_time = tier.replacing.lock();
         let reading = tier.live.read();
-        let (old, old_ids) = (reading.policy(), reading.terms().quotas);
+        let (old, old_ids) = (reading.policy(), reading.quotas());
         if old == *policy {
             return Ok(old);
         }
-        let (placed, serial, registry) = self.acquire(policy)?;
-        drop(registry);
+        let (placed, serial) = self.acquire(&mut self.registry.lock(), policy)?;
         tier.live.publish(&placed, serial);
         pass_all_locks();
         self.registry.lock().release(&old_ids);
@@ -142,7 +141,7 @@ impl<const N: usize> Policies<N> {
 
     /// Ends a tier, which no check can be under any more.
     pub(crate) fn remove(&self, tier: &TierPolicy<N>) {
-        let ids = tier.live.read().terms().quotas;
+        let ids = tier.live.read().quotas();
         let registry = &mut *self.registry.lock();
         registry.release(&ids);
         registry.remove_tier(tier.id);

@@ -38,6 +38,14 @@ pub(crate) struct Rate {
     pub(crate) period: u64,
 }
 
+impl Rate {
+    /// Compares how long a unit takes to be earned: greater if longer than at the other rate.
+    pub(crate) fn cmp_slowness(&self, other: &Rate) -> Ordering {
+        let crossed = |one: &Rate, other: &Rate| u128::from(one.period) * u128::from(other.units);
+        crossed(self, other).cmp(&crossed(other, self))
+    }
+}
+
 impl Bucket {
     /// Takes the place of a quota that a policy does not have. It earns nothing, owes nothing, and
     /// every request passes. It needs no branch, as a unit has 0 steps. A view of it must not be read:

@@ -196,8 +196,7 @@ impl Scale {
 
     /// Compares how long a unit takes to be earned.
     pub(crate) fn cmp_slowness(&self, other: &Scale) -> Ordering {
-        let crossed = |one: &Scale, other: &Scale| u128::from(one.period) * u128::from(other.units);
-        crossed(self, other).cmp(&crossed(other, self))
+        self.rate(1).cmp_slowness(&other.rate(1))
     }
 
     /// Returns the rate, whose units and period are these times those of the lowest terms.

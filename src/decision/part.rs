@@ -128,7 +128,7 @@ impl QuotaDecision {
             .then_with(|| self.reset_after().cmp(&other.reset_after()))
             .then_with(|| self.view.cmp_slowness(&other.view))
             .then_with(|| other.limit().cmp(&self.limit()))
-            .then_with(|| self.quota().cmp_slowness(&other.quota()))
+            .then_with(|| self.view.rate().cmp_slowness(&other.view.rate()))
     }
 }
 

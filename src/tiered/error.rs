@@ -146,7 +146,7 @@ pub struct UnknownTier {
 }
 
 impl UnknownTier {
-    /// Returns the name that was asked for.
+    /// Returns the name that no tier has.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

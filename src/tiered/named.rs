@@ -146,12 +146,6 @@ where
         self.tiers.lock().by_name.keys().cloned().collect()
     }
 
-    /// Returns the tiers with their names, in order.
-    #[must_use]
-    pub fn tiers(&self) -> Vec<(String, Tier<K, N, S>)> {
-        self.clone_tiers()
-    }
-
     /// Replaces the policies of all tiers, adds those whose names are new, and removes the names that are
     /// not among `policies`. Returns what changed.
     ///
@@ -228,7 +222,9 @@ impl<K: Send, const N: usize, S> RefUnwindSafe for NamedTiers<K, N, S> {}
 impl<K: Send, const N: usize, S> UnwindSafe for NamedTiers<K, N, S> {}
 
 impl<K: Send, const N: usize, S> NamedTiers<K, N, S> {
-    fn clone_tiers(&self) -> Vec<(String, Tier<K, N, S>)> {
+    /// Returns the tiers with their names, in order.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<(String, Tier<K, N, S>)> {
         let tiers = self.tiers.lock();
         let named = tiers.by_name.iter();
         named
@@ -239,6 +235,6 @@ impl<K: Send, const N: usize, S> NamedTiers<K, N, S> {
 
 impl<K: Send, const N: usize, S> fmt::Debug for NamedTiers<K, N, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.clone_tiers()).finish()
+        f.debug_map().entries(self.tiers()).finish()
     }
 }

@@ -66,18 +66,12 @@ impl<const N: usize> Live<N> {
         }
     }
 
-    /// Returns the serial number of the policy. Acquires what `publish` released, so that its copy is
-    /// read as it was filled.
-    #[inline]
-    pub(crate) fn serial(&self) -> Serial {
-        Serial(self.current.load(Ordering::Acquire))
-    }
-
     /// Returns the policy as it is now. The caller holds the lock of a shard, or that of the tier, until
     /// it has read what it needs.
     #[inline]
     pub(crate) fn read(&self) -> Reading<'_, N> {
-        let serial = self.serial();
+        // Acquires what `publish` released, so that the copy is read as it was filled.
+        let serial = Serial(self.current.load(Ordering::Acquire));
         let copy = self.copy(serial);
         Reading { serial, copy }
     }

@@ -79,11 +79,10 @@ impl<const N: usize> Periods<N> {
         });
         nearest.unwrap_or(0)
     }
-}
 
-impl<const N: usize> Periods<N> {
-    /// Returns the bucket of each quota of a policy, in its order.
+    /// Returns the bucket of each quota of a policy, in its order. An error changes nothing.
     fn place(&mut self, policy: &Policy<N>) -> Result<[u32; N], Clash> {
+        let known = self.0.len();
         let mut places = [0_u32; N];
         for (nth, quota) in policy.quotas().iter().enumerate() {
             let bucket = self.bucket(quota.period_nanos());
@@ -91,10 +90,12 @@ impl<const N: usize> Periods<N> {
             let bucket = u32::try_from(bucket).unwrap_or(0);
             let earlier = places.iter().take(nth).position(|of| *of == bucket);
             if let Some(earlier) = earlier {
+                let periods = self.0.clone();
+                self.0.truncate(known);
                 return Err(Clash {
                     first: policy.quotas()[earlier],
                     second: *quota,
-                    periods: self.0.clone(),
+                    periods,
                 });
             }
             places[nth] = bucket;
@@ -139,9 +140,7 @@ impl<const N: usize> Registry<N> {
         policy: &Policy<N>,
         set: impl Fn(QuotaId, Bucket),
     ) -> Result<Placed<N>, Clash> {
-        let mut periods = self.periods.clone();
-        let places = periods.place(policy)?;
-        self.periods = periods;
+        let places = self.periods.place(policy)?;
         let mut quotas = [NO_QUOTA; N];
         let mut buckets = [Bucket::ABSENT; N];
         for (quota, &place) in policy.quotas().iter().zip(&places) {

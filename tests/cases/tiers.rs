@@ -78,7 +78,7 @@ fn any_order_of_moves_at_one_instant_changes_nothing() {
 
 /// Case 55. To carry the debt plainly would make this customer wait for 9,999 h.
 #[test]
-fn a_downgrade_locks_nobody_out_for_longer_than_reset_after_was() {
+fn a_downgrade_locks_no_key_out_for_longer_than_reset_after_was() {
     let (limits, time) = by_hand::<1>(Quota::per_hour(100_000));
     let small = limits.tier(Quota::per_hour(10)).unwrap();
     let large = limits.default_tier().check_n(&0, 100_000);

@@ -124,7 +124,7 @@ BUGS = [
         }
         // Each axis""",
         tests=[
-            "a_downgrade_locks_nobody_out_for_longer_than_reset_after_was",
+            "a_downgrade_locks_no_key_out_for_longer_than_reset_after_was",
             "law_t4_a_denied_check_makes_no_wait_longer",
         ],
     ),

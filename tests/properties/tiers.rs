@@ -8,6 +8,17 @@
 //! 6. T6: a policy is replaced as a key's tier is changed.
 //! 7. T7: an unknown name is an error.
 
+/// Calls a check in a limiter that has room for this many quotas, from 1 to 3.
+macro_rules! with_room {
+    ($room:expr, $check:ident($($argument:expr),*)) => {
+        match $room {
+            1 => $check::<1>($($argument),*)?,
+            2 => $check::<2>($($argument),*)?,
+            _ => $check::<3>($($argument),*)?,
+        }
+    };
+}
+
 mod bounds;
 mod buckets;
 mod model;

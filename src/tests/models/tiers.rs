@@ -50,7 +50,7 @@ fn checks_under_two_tiers_race_for_one_unit_and_one_gets_it() {
     });
 }
 
-/// The debt of one unit is carried to a tier with a larger burst, whoever comes first.
+/// The debt of one unit is carried to a tier with a larger burst, whichever check comes first.
 #[test]
 fn a_debt_is_carried_once_while_it_is_moved_and_added_to() {
     model(|| {

@@ -20,11 +20,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => is_never_over::<1>(&policies, start, &acts)?,
-            2 => is_never_over::<2>(&policies, start, &acts)?,
-            _ => is_never_over::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, is_never_over(&policies, start, &acts));
     }
 
     #[test]
@@ -33,11 +29,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => is_never_over::<1>(&policies, start, &acts)?,
-            2 => is_never_over::<2>(&policies, start, &acts)?,
-            _ => is_never_over::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, is_never_over(&policies, start, &acts));
     }
 
     #[test]

@@ -19,11 +19,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => decides_as_the_model::<1>(&policies, start, &acts)?,
-            2 => decides_as_the_model::<2>(&policies, start, &acts)?,
-            _ => decides_as_the_model::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, decides_as_the_model(&policies, start, &acts));
     }
 }
 

@@ -21,11 +21,7 @@ proptest! {
         acts in acts(strategies::quota(), 20),
         moves in moves(),
     ) {
-        match room {
-            1 => remains_at_one_instant::<1>(&policies, start, &acts, &moves)?,
-            2 => remains_at_one_instant::<2>(&policies, start, &acts, &moves)?,
-            _ => remains_at_one_instant::<3>(&policies, start, &acts, &moves)?,
-        }
+        with_room!(room, remains_at_one_instant(&policies, start, &acts, &moves));
     }
 
     #[test]

@@ -18,11 +18,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => spends_nothing::<1>(&policies, start, &acts)?,
-            2 => spends_nothing::<2>(&policies, start, &acts)?,
-            _ => spends_nothing::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, spends_nothing(&policies, start, &acts));
     }
 
     #[test]
@@ -31,11 +27,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => keeps_promises::<1>(&policies, start, &acts)?,
-            2 => keeps_promises::<2>(&policies, start, &acts)?,
-            _ => keeps_promises::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, keeps_promises(&policies, start, &acts));
     }
 
     #[test]
@@ -44,11 +36,7 @@ proptest! {
         room in 1..=3_usize,
         start in strategies::uptime(),
     ) {
-        match room {
-            1 => locks_nobody_out::<1>(&policies, start, &acts)?,
-            2 => locks_nobody_out::<2>(&policies, start, &acts)?,
-            _ => locks_nobody_out::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, locks_no_key_out(&policies, start, &acts));
     }
 }
 
@@ -206,7 +194,7 @@ fn waits<const N: usize>(peeks: &[Decision<N>], n: u64) -> Vec<Option<Duration>>
     waits.collect()
 }
 
-fn locks_nobody_out<const N: usize>(
+fn locks_no_key_out<const N: usize>(
     policies: &[Vec<Quota>],
     start: u64,
     acts: &[Act],

@@ -21,11 +21,7 @@ proptest! {
         start in strategies::uptime(),
         acts in acts(strategies::quota(), 40),
     ) {
-        match room {
-            1 => decides_as_another_tier::<1>(&policies, start, &acts)?,
-            2 => decides_as_another_tier::<2>(&policies, start, &acts)?,
-            _ => decides_as_another_tier::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, decides_as_another_tier(&policies, start, &acts));
     }
 
     #[test]
@@ -35,11 +31,7 @@ proptest! {
         start in strategies::uptime(),
         acts in acts(strategies::quota(), 30),
     ) {
-        match room {
-            1 => equal_ones_change_nothing::<1>(&policies, start, &acts)?,
-            2 => equal_ones_change_nothing::<2>(&policies, start, &acts)?,
-            _ => equal_ones_change_nothing::<3>(&policies, start, &acts)?,
-        }
+        with_room!(room, equal_ones_change_nothing(&policies, start, &acts));
     }
 
     #[test]
