@@ -59,8 +59,9 @@ pub struct Decision<const N: usize = 1> {
 pub enum DecisionSource {
     /// In the table of keys.
     Table,
-    /// In the calling thread's cache of denied keys. Such a decision is a denial, and equal to the
-    /// table's. The [caveats](crate::Clock#caveats) of the clock apply.
+    /// In a cache of denied keys: the calling thread's, or for a store that several nodes share, this
+    /// node's. Such a decision is a denial. The calling thread's is equal to the table's, and the
+    /// [caveats](crate::Clock#caveats) of the clock apply.
     DeniedCache,
     /// In a store outside of this process.
     Store,
@@ -101,6 +102,8 @@ impl<const N: usize> Decision<N> {
     /// full after the decision, as a fraction: a numerator and a denominator. `None` if there are no
     /// quotas, or more than `N`.
     ///
+    /// Times are exact to the ns on a clock that ticks in ns. [`on_clock`](Decision::on_clock) has others.
+    ///
     /// ```
     /// use std::{num::NonZeroU64, time::Duration};
     /// use tollgate::{Decision, Quota};
@@ -129,6 +132,50 @@ impl<const N: usize> Decision<N> {
         }
         let source = DecisionSource::Store;
         Some(Decision::new(views, count, n, is_allowed, source, None))
+    }
+
+    /// Returns a decision [from debts](Decision::from_debts) on a clock that ticks in `tick`, and that does
+    /// not go on for the next `standstill`. A decision of another source is returned unchanged.
+    ///
+    /// Every wait is rounded up to whole ticks, so that the store's clock has reached the time then. The
+    /// clock stands still for a key if it has stepped back since the key's last change.
+    ///
+    /// `tick` is at least 1 ns and at most 584 years.
+    ///
+    /// ```
+    /// use std::{num::NonZeroU64, time::Duration};
+    /// use tollgate::{Decision, Quota};
+    ///
+    /// // A unit is earned in 142.857... ms.
+    /// let debts = [(Quota::per_second(7).burst(1), 1, NonZeroU64::MIN)];
+    /// let denied: Decision = Decision::from_debts(1, false, &debts).unwrap();
+    /// assert_eq!(denied.retry_after(), Some(Duration::from_nanos(142_857_143)));
+    ///
+    /// let micros = Duration::from_micros(1);
+    /// let denied = denied.on_clock(micros, Duration::from_micros(300));
+    /// assert_eq!(denied.retry_after(), Some(Duration::from_micros(142_858 + 300)));
+    /// ```
+    pub fn on_clock(self, tick: Duration, standstill: Duration) -> Decision<N> {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let tick = NonZeroU64::new(nanos(tick)).unwrap_or(NonZeroU64::MIN);
+        Decision {
+            parts: self
+                .parts
+                .map(|part| part.on_clock(tick, nanos(standstill))),
+            ..self
+        }
+    }
+
+    /// Returns a denial of a store as one that was made in a [cache](DecisionSource::DeniedCache) of denied
+    /// keys. Any other decision is returned unchanged.
+    pub fn from_cache(self) -> Decision<N> {
+        if self.allowed || self.source != DecisionSource::Store {
+            return self;
+        }
+        Decision {
+            source: DecisionSource::DeniedCache,
+            ..self
+        }
     }
 
     /// Returns the decision without the number of quotas in its type.

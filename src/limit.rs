@@ -7,6 +7,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use crate::decision::{Decision, DecisionRef};
@@ -83,6 +84,27 @@ pub trait Limit<Q: ?Sized> {
     /// The units may be spent by this call or as the future is polled. If the future is dropped, as when
     /// a client disconnects, they may be spent or not.
     fn decide(&self, key: &Q, n: u64) -> Checked<Self::Decision, Self::Future>;
+
+    /// Returns what this limiter makes of a request that it could not decide, or `None` if the layer shall
+    /// say. Default: `None`.
+    ///
+    /// A limiter that returns `Some` tells of its failed store itself: the layer sends no event of it.
+    fn fallback(&self, _: &Self::Error) -> Option<Fallback> {
+        None
+    }
+}
+
+/// What happens to a request that could not be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// It passes without a limit, and without response fields.
+    Allow,
+    /// It is rejected with 503.
+    Reject {
+        /// The time after which it may pass, if one is known: the `Retry-After` of the response.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// The result of [`Limit::decide`].
@@ -141,6 +163,10 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for &L {
     fn decide(&self, key: &Q, n: u64) -> Checked<L::Decision, L::Future> {
         (**self).decide(key, n)
     }
+
+    fn fallback(&self, error: &L::Error) -> Option<Fallback> {
+        (**self).fallback(error)
+    }
 }
 
 impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Arc<L> {
@@ -155,6 +181,10 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Arc<L> {
     fn decide(&self, key: &Q, n: u64) -> Checked<L::Decision, L::Future> {
         (**self).decide(key, n)
     }
+
+    fn fallback(&self, error: &L::Error) -> Option<Fallback> {
+        (**self).fallback(error)
+    }
 }
 
 impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Box<L> {
@@ -168,5 +198,9 @@ impl<Q: ?Sized, L: Limit<Q> + ?Sized> Limit<Q> for Box<L> {
 
     fn decide(&self, key: &Q, n: u64) -> Checked<L::Decision, L::Future> {
         (**self).decide(key, n)
+    }
+
+    fn fallback(&self, error: &L::Error) -> Option<Fallback> {
+        (**self).fallback(error)
     }
 }

@@ -97,7 +97,7 @@
 //!
 //! The limiter may be any [`Limit`](crate::limit::Limit), such as one whose state is in a store that
 //! several nodes share. The layer then waits for the decision before it calls the inner service. If the
-//! store fails, [`OnStoreError`] applies: 503 by default, never 429. Only for such a limiter must the inner
+//! store fails, [`OnStoreError`] or the limiter's own rule applies: 503 by default, never 429. Only for such a limiter must the inner
 //! service be `Clone`: the service that was polled ready moves into the waiting future.
 //!
 //! # Rejected requests with a body

@@ -17,7 +17,7 @@
 
 use std::{cmp::Ordering, num::NonZeroU64, time::Duration};
 
-use super::scale::{Axis, Scale};
+use super::scale::{Axis, HORIZON, Scale};
 
 /// The rate and the burst of a bucket, ready to be evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -145,11 +145,19 @@ impl Bucket {
     }
 
     /// Returns the bucket as it stands with a debt of `numerator / denominator` units, rounded up to
-    /// whole steps.
+    /// whole steps. Its clock ticks in ns.
     pub(crate) fn view_of_debt(&self, numerator: u64, denominator: NonZeroU64) -> BucketView {
-        let steps = u128::from(numerator) * u128::from(self.axis.scale.steps_per_unit);
+        let scale = self.axis.scale.finest(self.burst);
+        let steps = u128::from(numerator) * u128::from(scale.steps_per_unit);
         let steps = steps.div_ceil(u128::from(denominator.get()));
-        self.view(u64::try_from(steps).unwrap_or(u64::MAX), 0, 0)
+        BucketView {
+            scale,
+            burst: self.burst,
+            times: self.times,
+            spent: u64::try_from(steps).unwrap_or(u64::MAX),
+            earned: 1,
+            now: OF_DEBT,
+        }
     }
 
     /// Returns the time in which an empty bucket fills.
@@ -170,14 +178,17 @@ pub(crate) struct BucketView {
     /// quota.
     times: u64,
     spent: u64,
-    /// The steps earned by now. On a foreign axis: the period of the quota.
+    /// The steps earned by now. On a foreign axis: the period of the quota. Of a debt: a tick of its clock,
+    /// in ns, and nothing is earned.
     earned: u64,
-    /// With the bit [`FOREIGN`] if the axis is that of another quota.
+    /// With the bit [`FOREIGN`] if the axis is that of another quota. With the bit [`OF_DEBT`] if the bucket
+    /// is known by its debt: how long it earns nothing, in ns.
     now: u64,
 }
 
-/// No time has this bit: a century is less than 2^62 ns.
+// No time has these bits: a century is less than 2^62 ns.
 const FOREIGN: u64 = 1 << 63;
+const OF_DEBT: u64 = 1 << 62;
 
 impl BucketView {
     /// Stands where no bucket was looked at. It must not be read.
@@ -205,6 +216,8 @@ impl BucketView {
     pub(crate) fn remaining(&self) -> u64 {
         let earned = if self.is_foreign() {
             self.scale.earned(self.now & !FOREIGN)
+        } else if self.is_of_debt() {
+            0
         } else {
             self.earned
         };
@@ -215,6 +228,23 @@ impl BucketView {
 
     fn is_foreign(&self) -> bool {
         self.now & FOREIGN != 0
+    }
+
+    fn is_of_debt(&self) -> bool {
+        self.now & OF_DEBT != 0
+    }
+
+    /// Returns the bucket of a [debt](Bucket::view_of_debt) on a clock that ticks in `tick` ns and stands for
+    /// the next `standstill` ns. Any other bucket is returned unchanged.
+    pub(crate) fn on_clock(self, tick: NonZeroU64, standstill: u64) -> BucketView {
+        if !self.is_of_debt() {
+            return self;
+        }
+        BucketView {
+            earned: tick.get(),
+            now: OF_DEBT | standstill.min(HORIZON),
+            ..self
+        }
     }
 
     /// Returns the time from now to the first ns at which the bucket holds `n` units, which is at
@@ -241,7 +271,16 @@ impl BucketView {
     }
 
     fn until(&self, step: u64) -> Duration {
-        Duration::from_nanos(self.scale.time_of(step).saturating_sub(self.now & !FOREIGN))
+        let time = self.scale.time_of(step);
+        if !self.is_of_debt() {
+            return Duration::from_nanos(time.saturating_sub(self.now & !FOREIGN));
+        }
+        if step == 0 {
+            return Duration::ZERO;
+        }
+        let (tick, standstill) = (self.earned, self.now & !OF_DEBT);
+        let ticks = time.saturating_add(standstill).div_ceil(tick);
+        Duration::from_nanos(ticks.saturating_mul(tick))
     }
 }
 

@@ -207,6 +207,18 @@ impl Scale {
         }
     }
 
+    /// Returns the scale on which nothing is rounded, if a bucket of `burst` units fits on it. It need not
+    /// have room for a century, so it is not for an axis.
+    pub(super) const fn finest(self, burst: u64) -> Scale {
+        if burst.checked_mul(self.period).is_none() {
+            return self;
+        }
+        Scale {
+            steps_per_unit: self.period,
+            ..self
+        }
+    }
+
     /// Returns `E(now)` as [`Axis::earned`] does, by a division.
     #[inline]
     pub(crate) const fn earned(&self, now: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! One quota's part in a decision.
 
-use std::{cmp::Ordering, fmt, time::Duration};
+use std::{cmp::Ordering, fmt, num::NonZeroU64, time::Duration};
 
 use crate::arith::bucket::BucketView;
 use crate::quota::Quota;
@@ -25,6 +25,11 @@ impl QuotaDecision {
     #[inline]
     pub(super) fn new(view: BucketView, denied: u64) -> QuotaDecision {
         QuotaDecision { view, denied }
+    }
+
+    pub(super) fn on_clock(self, tick: NonZeroU64, standstill: u64) -> QuotaDecision {
+        let view = self.view.on_clock(tick, standstill);
+        QuotaDecision { view, ..self }
     }
 
     /// Returns the quota, as it was given.

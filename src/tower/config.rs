@@ -37,12 +37,12 @@ pub enum OnMissingKey<const N: usize = 1> {
 /// What happens to a request for which no decision can be made, because the store of the limiter
 /// [failed](crate::limit::Limit::Error). A limiter in memory never fails.
 ///
-/// With the feature `tracing` each failure is an event of level `WARN`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// With the feature `tracing` each failure is an event of level `WARN`, unless the limiter
+/// [tells of it](crate::limit::Limit::fallback).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnStoreError {
-    /// The request is rejected with 503. The default.
-    #[default]
+    /// The request is rejected with 503.
     Reject,
     /// The request passes without a limit, and without response fields.
     Allow,
@@ -59,7 +59,8 @@ where
     pub(super) key: Arc<K>,
     pub(super) key_name: Option<Name>,
     pub(super) missing_key: MissingKey<L::Decision>,
-    pub(super) store_error: OnStoreError,
+    /// `None` if the limiter says it, or else rejects.
+    pub(super) store_error: Option<OnStoreError>,
     pub(super) exempt: Option<Predicate>,
     pub(super) cost: Option<Cost>,
     pub(super) inserts_decision: bool,

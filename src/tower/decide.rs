@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use crate::limit::{AsDecision, Checked, Limit};
+use crate::limit::{AsDecision, Checked, Fallback, Limit};
 use crate::tower::config::{Config, MissingKey, OnStoreError, Predicate};
 use crate::tower::head::Head;
 use crate::tower::headers::{Prepared, RateLimitHeaders, insert_retry_after};
@@ -99,15 +99,22 @@ where
                 conclude(request, decision, cost, headers, respond, || logged_key)
             }
             Err(error) => {
-                trace_store_error(&error);
-                match self.store_error {
-                    OnStoreError::Allow => Verdict::Unlimited,
-                    OnStoreError::Reject => {
-                        let rejection = Rejection::of_store_error(request, cost);
-                        trace(&rejection, || logged_key);
-                        Verdict::Rejected(respond.respond(&rejection))
-                    }
+                let fallback = self.limiter.fallback(&error);
+                if fallback.is_none() {
+                    trace_store_error(&error);
                 }
+                let retry_after = match (self.store_error, fallback) {
+                    (Some(OnStoreError::Allow), _) | (None, Some(Fallback::Allow)) => {
+                        return Verdict::Unlimited;
+                    }
+                    (_, Some(Fallback::Reject { retry_after })) => retry_after,
+                    (Some(OnStoreError::Reject), Some(Fallback::Allow)) | (_, None) => None,
+                };
+                let rejection = Rejection::of_store_error(request, cost, retry_after);
+                trace(&rejection, || logged_key);
+                let mut response = respond.respond(&rejection);
+                insert_retry_after(response.headers_mut(), rejection.retry_after_seconds());
+                Verdict::Rejected(response)
             }
         }
     }
@@ -143,7 +150,7 @@ fn conclude<D: AsDecision, O>(
     trace(&rejection, logged_key);
     let mut response = respond.respond(&rejection);
     let fields = response.headers_mut();
-    insert_retry_after(fields, view);
+    insert_retry_after(fields, view.retry_after_seconds());
     prepared.add_to(fields);
     Verdict::Rejected(response)
 }

@@ -131,7 +131,7 @@ impl RateLimitHeaders {
     /// Each kind of field is left as it is if the headers have any field of that kind: a layer within
     /// wrote it, whose limit is nearer to the work.
     pub fn insert_into(&self, headers: &mut HeaderMap, decision: DecisionRef<'_>) {
-        insert_retry_after(headers, decision);
+        insert_retry_after(headers, decision.retry_after_seconds());
         self.for_decision(decision)
             .prepare(decision)
             .add_to(headers);
@@ -241,9 +241,9 @@ impl Prepared {
     }
 }
 
-/// Inserts `Retry-After` if a wait helps, and if it is not there.
-pub(super) fn insert_retry_after(headers: &mut HeaderMap, decision: DecisionRef<'_>) {
-    if let Some(seconds) = decision.retry_after_seconds()
+/// Inserts `Retry-After` if a wait of so many seconds helps, and if it is not there.
+pub(super) fn insert_retry_after(headers: &mut HeaderMap, seconds: Option<u64>) {
+    if let Some(seconds) = seconds
         && !headers.contains_key(header::RETRY_AFTER)
     {
         headers.insert(header::RETRY_AFTER, digits(seconds));

@@ -96,7 +96,7 @@ where
                 key: Arc::new(key),
                 key_name: None,
                 missing_key: on_missing.into(),
-                store_error: OnStoreError::default(),
+                store_error: None,
                 exempt: None,
                 cost: None,
                 inserts_decision: false,
@@ -182,11 +182,12 @@ where
         self.respond(RespondWith(respond))
     }
 
-    /// Sets what happens to a request when the limiter's store fails. Default: it is rejected with 503.
+    /// Sets what happens to a request when the limiter's store fails. Default: what the limiter
+    /// [says](Limit::fallback), or else it is rejected with 503.
     ///
     /// A [`RateLimiter`](crate::RateLimiter) is in memory and never fails.
     pub fn on_store_error(mut self, rule: OnStoreError) -> RateLimitLayer<L, K, A> {
-        self.config.store_error = rule;
+        self.config.store_error = Some(rule);
         self
     }
 

@@ -1,10 +1,10 @@
 //! Why a request is rejected.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 
-use crate::decision::DecisionRef;
+use crate::decision::{DecisionRef, whole_seconds};
 use crate::tower::head::Head;
 use crate::tower::headers::RateLimitHeaders;
 use crate::tower::key::KeyError;
@@ -33,7 +33,8 @@ pub struct Rejection<'a> {
 enum Cause<'a> {
     Denied(DecisionRef<'a>, &'a [Name]),
     Key(KeyError, Option<&'a str>),
-    Store,
+    /// With the time after which the limiter may let the request pass, if it is known.
+    Store(Option<Duration>),
 }
 
 impl<'a> Rejection<'a> {
@@ -76,11 +77,15 @@ impl<'a> Rejection<'a> {
         }
     }
 
-    pub(super) fn of_store_error(request: &'a Head<'a>, cost: u64) -> Rejection<'a> {
+    pub(super) fn of_store_error(
+        request: &'a Head<'a>,
+        cost: u64,
+        retry_after: Option<Duration>,
+    ) -> Rejection<'a> {
         Rejection {
             request,
             status: StatusCode::SERVICE_UNAVAILABLE,
-            cause: Cause::Store,
+            cause: Cause::Store(retry_after),
             cost,
         }
     }
@@ -102,7 +107,7 @@ impl<'a> Rejection<'a> {
     pub fn decision(&self) -> Option<DecisionRef<'a>> {
         match self.cause {
             Cause::Denied(decision, _) => Some(decision),
-            Cause::Key(..) | Cause::Store => None,
+            Cause::Key(..) | Cause::Store(_) => None,
         }
     }
 
@@ -111,14 +116,14 @@ impl<'a> Rejection<'a> {
     pub fn key_error(&self) -> Option<KeyError> {
         match self.cause {
             Cause::Key(error, _) => Some(error),
-            Cause::Denied(..) | Cause::Store => None,
+            Cause::Denied(..) | Cause::Store(_) => None,
         }
     }
 
     /// Whether the limiter's store failed, so that there was no decision.
     #[must_use]
     pub fn is_store_error(&self) -> bool {
-        matches!(self.cause, Cause::Store)
+        matches!(self.cause, Cause::Store(_))
     }
 
     /// Returns the units that the request costs. 0 if it has no usable key.
@@ -127,19 +132,32 @@ impl<'a> Rejection<'a> {
         self.cost
     }
 
-    /// Returns the value of `Retry-After`: the decision's wait in seconds, rounded up. Never 0.
+    /// Returns the value of `Retry-After`: the wait in seconds, rounded up. Never 0.
     ///
     /// `None` if no wait is known to help.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        self.decision()?.retry_after_seconds()
+        match self.cause {
+            Cause::Denied(decision, _) => decision.retry_after_seconds(),
+            Cause::Store(retry_after) => retry_after.map(|wait| whole_seconds(wait).max(1)),
+            Cause::Key(..) => None,
+        }
+    }
+
+    /// Returns the wait of which [`retry_after_seconds`](Rejection::retry_after_seconds) is in seconds.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self.cause {
+            Cause::Denied(decision, _) => decision.retry_after(),
+            Cause::Store(retry_after) => retry_after,
+            Cause::Key(..) => None,
+        }
     }
 
     /// Returns the names of the quotas that deny the request, in the order of the policy.
     pub fn violated_quotas(&self) -> impl Iterator<Item = &'a str> {
         let (quotas, names) = match self.cause {
             Cause::Denied(decision, names) => (decision.quotas(), names),
-            Cause::Key(..) | Cause::Store => (&[][..], &[][..]),
+            Cause::Key(..) | Cause::Store(_) => (&[][..], &[][..]),
         };
         let quotas = quotas.iter().zip(names);
         quotas
@@ -158,7 +176,7 @@ impl<'a> Rejection<'a> {
             }
             Cause::Denied(..) => Cow::Borrowed("rate limit exceeded"),
             Cause::Key(error, name) => key_text(error, name),
-            Cause::Store => Cow::Borrowed("rate limit store unavailable"),
+            Cause::Store(_) => Cow::Borrowed("rate limit store unavailable"),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Serialize for Details<'_> {
 
 /// `application/problem+json` (RFC 9457).
 ///
-/// A request that may pass later has the type `quota-exceeded` of
+/// A denied request that may pass later has the type `quota-exceeded` of
 /// draft-ietf-httpapi-ratelimit-headers-11, and the names of the quotas that deny it:
 /// `"violated-policies":["hour"]`. All others have no registered type (`about:blank`).
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,8 +112,9 @@ struct ProblemDetails<'a>(&'a Rejection<'a>);
 impl Serialize for ProblemDetails<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rejection = self.0;
-        let may_pass_later = rejection.retry_after_seconds().is_some();
-        let (kind, title) = if may_pass_later {
+        let is_denied = rejection.decision().is_some();
+        let exceeds_quota = is_denied && rejection.retry_after().is_some();
+        let (kind, title) = if exceeds_quota {
             let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
             (kind, "Quota exceeded")
         } else {
@@ -125,7 +126,7 @@ impl Serialize for ProblemDetails<'_> {
         map.serialize_entry("title", title)?;
         map.serialize_entry("status", &rejection.status().as_u16())?;
         map.serialize_entry("detail", &*rejection.text())?;
-        if may_pass_later {
+        if exceeds_quota {
             let violated: Vec<&str> = rejection.violated_quotas().collect();
             map.serialize_entry("violated-policies", &violated)?;
         }
@@ -135,12 +136,13 @@ impl Serialize for ProblemDetails<'_> {
 
 /// gRPC: HTTP 200 without a body, and a gRPC status in the headers, as gRPC specifies it.
 ///
-/// - A request that may pass later: `RESOURCE_EXHAUSTED`, and `grpc-retry-pushback-ms` for clients
-///   that retry by themselves.
+/// - A denied request that may pass later: `RESOURCE_EXHAUSTED`.
 /// - A request that exceeds a burst: `INVALID_ARGUMENT`.
 /// - A failed store: `UNAVAILABLE`.
 /// - A request without a usable key: the code that `google.rpc.Code` has for the HTTP status (the
 ///   first that fits; `UNKNOWN` if none).
+///
+/// If a wait helps, `grpc-retry-pushback-ms` tells clients that retry by themselves.
 ///
 /// It works with every body whose default is empty, such as tonic's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,7 +160,7 @@ impl<B: Default> RejectionResponse<B> for GrpcResponse {
         if let Ok(message) = HeaderValue::try_from(rejection.text().replace('%', "%25")) {
             headers.insert("grpc-message", message);
         }
-        if let Some(wait) = rejection.decision().and_then(|denied| denied.retry_after()) {
+        if let Some(wait) = rejection.retry_after() {
             // -1 tells the client not to retry, as it cannot wait this long.
             let pushback = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(-1);
             headers.insert("grpc-retry-pushback-ms", HeaderValue::from(pushback));

@@ -1,6 +1,6 @@
 //! A decision as a value: its source, its response fields, its text, and when two are equal.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::time::Duration;
 
 use tollgate::{Decision, DecisionSource, IntoPolicy, ManualClock, Quota, RateLimiter};
 
@@ -238,78 +238,4 @@ fn a_borrowed_decision_is_copied_into_one_with_room() {
     assert_eq!(roomy.quotas().len(), 2);
     assert_eq!(decision.as_ref().to_decision::<1>(), None);
     assert_eq!(decision.as_ref().to_decision::<0>(), None);
-}
-
-/// A store that counts exactly makes the decisions that a limiter in memory makes.
-#[test]
-fn a_decision_from_debts_has_the_numbers_of_a_limiter() {
-    // A unit takes a whole number of ns, so a debt in ns is one in parts of a unit.
-    let quotas = [
-        (quota(10, SECOND, 5), SECOND / 10),
-        (quota(1, 7 * SECOND, 3), 7 * SECOND),
-    ];
-    let (limiter, time) = by_hand::<u64, 2>(quotas.map(|(quota, _)| quota));
-    for step in 0..200 {
-        time.advance(step * step % 37 * SECOND / 50);
-        for n in [0, 1, 2, 4, 6] {
-            let expected = limiter.check_n(&0, n);
-            let debts: Vec<_> = expected
-                .quotas()
-                .iter()
-                .zip(quotas)
-                .map(|(part, (quota, unit))| {
-                    let debt = part.reset_after().as_nanos().try_into().unwrap();
-                    (quota, debt, NonZeroU64::new(unit).unwrap())
-                })
-                .collect();
-            let decision = Decision::<3>::from_debts(n, expected.is_allowed(), &debts).unwrap();
-            assert_eq!(
-                decision.as_ref(),
-                expected.as_ref(),
-                "step {step}, {n} units"
-            );
-            assert_eq!(decision.source(), DecisionSource::Store);
-            for (part, expected) in decision.quotas().iter().zip(expected.quotas()) {
-                for n in 0..7 {
-                    assert_eq!(part.available_after(n), expected.available_after(n));
-                }
-            }
-            assert!(Decision::<1>::from_debts(n, true, &debts).is_none());
-        }
-    }
-    assert!(Decision::<2>::from_debts(1, true, &[]).is_none());
-}
-
-/// No debt panics, whatever a store returns.
-#[test]
-fn a_decision_from_any_debt_has_numbers() {
-    let numbers = [0, 1, 2, 1_000, u64::MAX / 2, u64::MAX - 1, u64::MAX];
-    for quota in [
-        quota(7, MINUTE, 10),
-        Quota::per_second(5_845_420_459),
-        quota(1, 484 * 365 * 86_400 * SECOND, 1),
-    ] {
-        for numerator in numbers {
-            for denominator in numbers.into_iter().filter_map(NonZeroU64::new) {
-                let debts = [(quota, numerator, denominator)];
-                let decision: Decision = Decision::from_debts(1, false, &debts).unwrap();
-                let whole_units = numerator / denominator;
-                let most = quota.burst_size().saturating_sub(whole_units);
-                assert!(decision.remaining() <= most, "{debts:?}: {decision:?}");
-                _ = (decision.retry_after(), decision.response_fields().count());
-            }
-        }
-    }
-}
-
-/// Rounded towards the caller's disadvantage: no unit is there early.
-#[test]
-fn a_debt_of_a_part_of_a_step_counts_as_a_step() {
-    let parts = NonZeroU64::new(1_000_000_000_000).unwrap();
-    let debts = [(Quota::per_second(1).burst(2), 1, parts)];
-    let decision: Decision = Decision::from_debts(1, true, &debts).unwrap();
-    assert_eq!(
-        (decision.remaining(), decision.reset_after()),
-        (1, nanos(1))
-    );
 }

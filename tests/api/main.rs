@@ -7,6 +7,7 @@
 mod common;
 
 mod builder;
+mod debts;
 mod decision;
 mod display;
 mod limiter;

@@ -1,141 +1,138 @@
+"""What a limiter on a store needs of the core: decisions from debts, and requests without one."""
+
 BUGS = [
     dict(
-        name="race: the second of two threads that insert one key stores it anew",
-        file="src/store.rs",
-        old="            change(plan, state, now)",
-        new="""
-            *state = T::FULL;
-            change(plan, state, now)""",
-        tests=["two_threads_race_for_one_unit_and_one_gets_it"],
+        name="a debt is rounded to the axis of a limiter in memory",
+        file="src/arith/scale.rs",
+        old="if burst.checked_mul(self.period).is_none() {",
+        new="if burst > 0 {",
+        tests=[
+            "a_wait_for_parts_of_a_unit_is_exact_to_the_microsecond",
+            "waits_on_a_clock_are_the_rational_ones_rounded_up_to_ticks",
+        ],
     ),
     dict(
-        name="sweep: the Drop of a key runs under the lock of its shard",
-        file="src/store.rs",
-        old="slice.keys.push(key);",
-        new="drop(key);",
-        tests=["a_swept_key_may_check_its_limiter"],
-        is_slow=True,
+        name="a wait on a clock is rounded down to ticks",
+        file="src/arith/bucket.rs",
+        old="time.saturating_add(standstill).div_ceil(tick)",
+        new="time.saturating_add(standstill) / tick",
+        tests=[
+            "a_wait_for_parts_of_a_unit_is_exact_to_the_microsecond",
+            "waits_on_a_clock_are_the_rational_ones_rounded_up_to_ticks",
+        ],
     ),
     dict(
-        name="peek: readers share the lock of a shard and keep checks out",
-        file="src/store/map.rs",
+        name="a clock that stands still delays nothing",
+        file="src/arith/bucket.rs",
+        old="time.saturating_add(standstill).div_ceil(tick)",
+        new="time.div_ceil(tick)",
+        tests=[
+            "a_clock_that_stands_still_delays_what_is_to_be_earned_and_nothing_else",
+            "waits_on_a_clock_are_the_rational_ones_rounded_up_to_ticks",
+        ],
+    ),
+    dict(
+        name="a full bucket waits for a clock that stands still",
+        file="src/arith/bucket.rs",
+        old="if step == 0 {",
+        new="if step == 0 && self.earned == 0 {",
+        tests=["a_clock_that_stands_still_delays_what_is_to_be_earned_and_nothing_else"],
+    ),
+    dict(
+        name="a wait in ticks wraps around",
+        file="src/arith/bucket.rs",
+        old="ticks.saturating_mul(tick)",
+        new="ticks.wrapping_mul(tick)",
+        tests=["no_clock_panics"],
+    ),
+    dict(
+        name="a debt is rounded down",
+        file="src/arith/bucket.rs",
+        old="let steps = steps.div_ceil(u128::from(denominator.get()));",
+        new="let steps = steps / u128::from(denominator.get());",
+        tests=[
+            "a_debt_of_a_part_of_a_step_counts_as_a_step",
+            "waits_on_a_clock_are_the_rational_ones_rounded_up_to_ticks",
+        ],
+    ),
+    dict(
+        name="a decision in memory is put on another clock",
+        file="src/arith/bucket.rs",
         old="""
-        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
-        let stored = shard.get(hash""",
-        new="""
-        let shard = self.map.shards()[self.prefetch_shard(hash)].read();
-        let stored = shard.get(hash""",
-        tests=["no_two_threads_are_in_one_shard"],
-    ),
-    dict(
-        name="case 29: tombstones count as buckets in use",
-        file="src/store/map.rs",
-        old="            is_sparse: is_sparse(shard.len(), buckets),",
-        new="            is_sparse: is_sparse(shard.len(), shard.capacity()),",
-        tests=["each_shard_shrinks_by_its_own_size"],
-    ),
-    dict(
-        name="forget: a key is counted as gone only after its shard is released",
-        file="src/store.rs",
-        old="""
-        let removed = self.map.remove(hash, key, |state| {
-            self.dropped.fetch_add(1, Ordering::Release);
-            after(state);
-        });
-""",
-        new="""
-        let removed = self.map.remove(hash, key, after);
-        if removed.is_some() {
-            self.dropped.fetch_add(1, Ordering::Release);
+        if !self.is_of_debt() {
+            return self;
         }
 """,
-        tests=["a_key_that_is_forgotten_and_stored_again_counts_once"],
+        new="",
+        tests=["a_decision_in_memory_stays_on_its_clock_and_in_its_place"],
     ),
     dict(
-        name="upsert: a key that could not be stored is dropped under the lock",
-        file="src/store/map.rs",
+        name="a decision of the table is said to be from a cache",
+        file="src/decision.rs",
+        old="if self.allowed || self.source != DecisionSource::Store {",
+        new="if self.allowed {",
+        tests=["a_decision_in_memory_stays_on_its_clock_and_in_its_place"],
+    ),
+    dict(
+        name="an allowed decision is said to be from a cache",
+        file="src/decision.rs",
+        old="if self.allowed || self.source != DecisionSource::Store {",
+        new="if self.source != DecisionSource::Store {",
+        tests=["only_a_denial_of_a_store_can_be_from_a_cache"],
+    ),
+    dict(
+        name="the limiter's fallback wins over a layer that rejects",
+        file="src/tower/decide.rs",
+        old="| (None, Some(Fallback::Allow)) => {",
+        new="| (_, Some(Fallback::Allow)) => {",
+        tests=["the_rule_of_the_layer_wins_over_the_limiters"],
+    ),
+    dict(
+        name="the limiter's fallback wins over a layer that allows",
+        file="src/tower/decide.rs",
+        old="(Some(OnStoreError::Allow), _) | (None",
+        new="(Some(OnStoreError::Allow), Some(Fallback::Allow) | None) | (None",
+        tests=["the_rule_of_the_layer_wins_over_the_limiters"],
+    ),
+    dict(
+        name="a 503 that knows its wait has no Retry-After",
+        file="src/tower/decide.rs",
         old="""
-                let now = now();
-                let entry = (key, SharedValue::new(T::FULL));""",
-        new="""
-                let held = key;
-                let now = now();
-                let entry = (held, SharedValue::new(T::FULL));""",
-        tests=["a_key_that_could_not_be_stored_is_dropped_under_no_lock"],
-        is_slow=True,
+                insert_retry_after(response.headers_mut(), rejection.retry_after_seconds());
+""",
+        new="",
+        tests=["a_limiter_says_what_becomes_of_a_request_that_it_could_not_decide"],
     ),
     dict(
-        name="table: peek uses another hash than insert",
-        file="src/store/map.rs",
+        name="a failed store exceeds a quota in problem+json",
+        file="src/tower/response.rs",
+        old="is_denied && rejection.retry_after().is_some()",
+        new="(is_denied || rejection.is_store_error()) && rejection.retry_after().is_some()",
+        tests=["a_failed_store_exceeds_no_quota_in_any_response"],
+    ),
+    dict(
+        name="a failed store has no pushback in gRPC",
+        file="src/tower/rejection.rs",
         old="""
-        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
-        let stored = shard.get(hash""",
-        new="""
-        let mut hasher = self.map.hasher().build_hasher();
-        key.hash(&mut hasher);
-        let hash = std::hash::Hasher::finish(&hasher);
-        let shard = lock_shard(&self.map.shards()[self.prefetch_shard(hash)]);
-        let stored = shard.get(hash""",
-        tests=["a_hasher_with_a_shortcut_of_its_own_loses_no_key"],
-    ),
-    dict(
-        name="table: the prefetch uses the wrong place",
-        file="src/store/prefetch.rs",
-        old="end.wrapping_sub(place + 1)",
-        new="end.wrapping_add(place)",
-        tests=["most_keys_are_where_they_are_prefetched"],
-    ),
-    dict(
-        name="table: the prefetch uses the layout from before the table grew",
-        file="src/store/map.rs",
-        old="""
-                    self.layouts
-                        .update(index, shard.data_end(), shard.buckets());""",
-        new="""
-                    if shard.buckets() < 9 {
-                        self.layouts
-                            .update(index, shard.data_end(), shard.buckets());
-                    }""",
-        tests=["most_keys_are_where_they_are_prefetched"],
-    ),
-    dict(
-        name="table: the prefetch uses the layout from before the table shrank",
-        file="src/store/map.rs",
-        old="""
-            shard.shrink_to(keys, |(stored, _)| self.hash(stored));
-            let (end, buckets) = (shard.data_end(), shard.buckets());
-            self.layouts.update(index, end, buckets);
+            Cause::Store(retry_after) => retry_after,
 """,
         new="""
-            shard.shrink_to(keys, |(stored, _)| self.hash(stored));
+            Cause::Store(_) => None,
 """,
-        tests=["most_keys_are_where_they_are_prefetched"],
+        tests=["a_failed_store_exceeds_no_quota_in_any_response"],
     ),
     dict(
-        name="upsert: a key is inserted before the clock is read, which may panic",
-        file="src/store/map.rs",
-        old="""
-                let now = now();
-                let entry = (key, SharedValue::new(T::FULL));
-                let (_, state) = shard.insert_entry(hash, entry, hash_of);""",
-        new="""
-                let entry = (key, SharedValue::new(T::FULL));
-                let (_, state) = shard.insert_entry(hash, entry, hash_of);
-                let now = now();""",
-        tests=["a_clock_that_panics_leaves_no_trace"],
+        name="the wait of a failed store is rounded down",
+        file="src/tower/rejection.rs",
+        old="whole_seconds(wait).max(1)",
+        new="wait.as_secs()",
+        tests=["a_rejection_has_the_wait_of_a_failed_store"],
     ),
     dict(
-        name="sweep: a slice is the whole table",
-        file="src/store.rs",
-        old="visited < SLICE",
-        new="visited < usize::MAX",
-        tests=["a_slice_visits_some_thousand_buckets"],
-    ),
-    dict(
-        name="sweep: a shard is scanned under one lock",
-        file="src/store/map.rs",
-        old="from.saturating_add(SCANNED_AT_ONCE)",
-        new="from.saturating_add(usize::MAX)",
-        tests=["a_slice_visits_some_thousand_buckets"],
+        name="the layer warns of an outage too",
+        file="src/tower/decide.rs",
+        old="if fallback.is_none() {",
+        new="if fallback.is_none() || fallback.is_some() {",
+        tests=["the_limiter_alone_warns_of_an_outage"],
     ),
 ]

@@ -11,13 +11,15 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response, StatusCode};
-use tollgate::limit::{Checked, Limit};
+use tollgate::limit::{Checked, Fallback, Limit};
 use tollgate::tower::key::HeaderKey;
 use tollgate::tower::{
-    GrpcResponse, JsonResponse, OnMissingKey, OnStoreError, RateLimitLayer, Rejection,
+    GrpcResponse, JsonResponse, OnMissingKey, OnStoreError, ProblemResponse, RateLimitLayer,
+    Rejection,
 };
 use tollgate::{Decision, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
@@ -31,6 +33,8 @@ struct Store {
     is_down: Arc<AtomicBool>,
     /// Units that a decision was made on.
     spent: Arc<AtomicU64>,
+    /// What it makes of a request while it is down.
+    fallback: Option<Fallback>,
 }
 
 /// Why the store fails.
@@ -75,6 +79,10 @@ impl Limit<str> for Store {
             Ok(store.limiter.check_n(key.as_str(), n))
         }))
     }
+
+    fn fallback(&self, _: &Down) -> Option<Fallback> {
+        self.fallback
+    }
 }
 
 fn store(quota: Quota) -> (Store, tollgate::ManualClock) {
@@ -83,9 +91,25 @@ fn store(quota: Quota) -> (Store, tollgate::ManualClock) {
         limiter,
         is_down: Arc::default(),
         spent: Arc::default(),
+        fallback: None,
     };
     (store, clock)
 }
+
+/// A store that is down, and says what becomes of requests.
+fn failed_store(fallback: Fallback) -> Store {
+    let (mut store, _clock) = store(Quota::per_minute(60).burst(3));
+    store.is_down.store(true, Ordering::SeqCst);
+    store.fallback = Some(fallback);
+    store
+}
+
+const REJECT: Fallback = Fallback::Reject { retry_after: None };
+
+/// 1.2 s, which is 2 s in the response.
+const REJECT_FOR_A_TIME: Fallback = Fallback::Reject {
+    retry_after: Some(Duration::from_millis(1_200)),
+};
 
 fn layer(store: &Store) -> RateLimitLayer<Store, HeaderKey> {
     RateLimitLayer::new(
@@ -189,6 +213,119 @@ async fn a_failed_store_passes_requests_if_it_is_set_to() {
     let response = service.send(request_of("alice")).await;
     assert_eq!((response.status().as_u16(), inner.calls()), (200, 1));
     assert!(!response.headers().contains_key("x-ratelimit-limit"));
+}
+
+/// Checks that a response is one of a failed store: it passed or was rejected, with no field about limits but
+/// `Retry-After`, if given.
+#[track_caller]
+fn is_without_decision(response: &Response<String>, status: u16, retry_after: Option<&str>) {
+    assert_eq!(response.status(), status);
+    let found = response.headers().get("retry-after");
+    assert_eq!(found.map(|value| value.to_str().unwrap()), retry_after);
+    let body = match (status, retry_after) {
+        (200, _) => "inner".to_owned(),
+        (_, None) => r#"{"detail":"rate limit store unavailable"}"#.to_owned(),
+        (_, Some(seconds)) => format!(
+            r#"{{"detail":"rate limit store unavailable","retry_after_seconds":{seconds}}}"#
+        ),
+    };
+    assert_eq!(*response.body(), body);
+    assert!(!response.headers().contains_key("x-ratelimit-limit"));
+}
+
+/// Also if the layer has the limiter behind a pointer.
+#[tokio::test]
+async fn a_limiter_says_what_becomes_of_a_request_that_it_could_not_decide() {
+    for (fallback, status, retry_after) in [
+        (Fallback::Allow, 200, None),
+        (REJECT, 503, None),
+        (REJECT_FOR_A_TIME, 503, Some("2")),
+    ] {
+        let store = failed_store(fallback);
+        let inner = Inner::default();
+        let plain = inner.behind(&layer(&store).respond(JsonResponse));
+        is_without_decision(&plain.send(request_of("alice")).await, status, retry_after);
+        macro_rules! check {
+            ($limiter:expr) => {
+                let layer = RateLimitLayer::new($limiter, KEY, OnMissingKey::Allow);
+                let service = inner.behind(&layer.respond(JsonResponse));
+                let response = service.send(request_of("alice")).await;
+                is_without_decision(&response, status, retry_after);
+            };
+        }
+        check!(Arc::new(store.clone()));
+        check!(Box::new(store.clone()));
+        let leaked: &'static Store = Box::leak(Box::new(store.clone()));
+        check!(leaked);
+        assert_eq!(inner.calls(), if status == 200 { 4 } else { 0 });
+    }
+}
+
+/// A wait that a limiter knows makes no denial of a failed store.
+#[tokio::test]
+async fn a_failed_store_exceeds_no_quota_in_any_response() {
+    for (fallback, retry_after, pushback) in [
+        (REJECT, None, None),
+        (REJECT_FOR_A_TIME, Some("2"), Some("1200")),
+    ] {
+        let layer = layer(&failed_store(fallback));
+        let inner = Inner::default();
+        let problem = inner.behind(&layer.clone().respond(ProblemResponse));
+        let problem = problem.send(request_of("alice")).await;
+        assert_eq!(
+            problem.body(),
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"rate limit store unavailable"}"#
+        );
+        let grpc = inner.behind(&layer.respond(GrpcResponse));
+        let grpc = grpc.send(request_of("alice")).await;
+        assert_eq!(field(grpc.headers(), "grpc-status"), "14");
+        let text = |response: &Response<String>, name| {
+            let value = response.headers().get(name)?;
+            Some(value.to_str().unwrap().to_owned())
+        };
+        for response in [&problem, &grpc] {
+            assert_eq!(text(response, "retry-after").as_deref(), retry_after);
+        }
+        let found = text(&grpc, "grpc-retry-pushback-ms");
+        assert_eq!(found.as_deref(), pushback);
+    }
+}
+
+/// The rule of the layer is that of the service, and the limiter's is a default.
+#[tokio::test]
+async fn the_rule_of_the_layer_wins_over_the_limiters() {
+    for (fallback, wait) in [
+        (Fallback::Allow, None),
+        (REJECT, None),
+        (REJECT_FOR_A_TIME, Some("2")),
+    ] {
+        let inner = Inner::default();
+        let layer = layer(&failed_store(fallback)).respond(JsonResponse);
+        let allow = inner.behind(&layer.clone().on_store_error(OnStoreError::Allow));
+        is_without_decision(&allow.send(request_of("alice")).await, 200, None);
+        let reject = inner.behind(&layer.on_store_error(OnStoreError::Reject));
+        is_without_decision(&reject.send(request_of("alice")).await, 503, wait);
+        assert_eq!(inner.calls(), 1);
+    }
+}
+
+/// The wait is that of the request alone, and of no quota.
+#[tokio::test]
+async fn a_rejection_has_the_wait_of_a_failed_store() {
+    for (fallback, expected) in [(REJECT, None), (REJECT_FOR_A_TIME, Some(2))] {
+        let seen = move |rejection: &Rejection<'_>| {
+            assert!(rejection.is_store_error() && rejection.decision().is_none());
+            assert_eq!(rejection.retry_after_seconds(), expected);
+            assert_eq!(rejection.violated_quotas().count(), 0);
+            Response::new(rejection.to_string())
+        };
+        let layer = layer(&failed_store(fallback)).respond_with(seen);
+        let response = Inner::default()
+            .behind(&layer)
+            .send(request_of("alice"))
+            .await;
+        assert_eq!(response.body(), "rate limit store unavailable");
+    }
 }
 
 /// A custom response can tell a failed store from a denial.
