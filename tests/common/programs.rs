@@ -146,7 +146,7 @@ fn program(service: &str) -> PathBuf {
     let profile = test.ancestors().nth(2).expect("tests lie in PROFILE/deps");
     let program = profile.join("examples").join(service);
     let built = fs::metadata(&program).and_then(|program| program.modified());
-    let written = [
+    let mut written = vec![
         format!("{service}.rs"),
         "service/acceptor.rs".to_owned(),
         "service/console.rs".to_owned(),
@@ -154,17 +154,21 @@ fn program(service: &str) -> PathBuf {
         "service/requests.rs".to_owned(),
         "service/server.rs".to_owned(),
         "service/settings.rs".to_owned(),
-    ]
-    .map(|file| {
-        fs::metadata(example_path(&file))
+    ];
+    if service.starts_with("turns_") {
+        written.push("turns/mod.rs".to_owned());
+    }
+    let time_of = |file: &String| {
+        fs::metadata(example_path(file))
             .unwrap()
             .modified()
             .unwrap()
-    });
+    };
+    let mut written = written.iter().map(time_of);
     // `cargo test --test NAME` builds no examples.
     assert!(
-        built.is_ok_and(|built| written.iter().all(|written| *written <= built)),
-        "examples/{service} is missing or stale: cargo build --examples --all-features"
+        built.is_ok_and(|built| written.all(|written| written <= built)),
+        "examples/{service} is missing or stale: cargo build --workspace --examples --all-features"
     );
     program
 }

@@ -157,8 +157,10 @@ pub fn example(file: &str) -> String {
     fs::read_to_string(example_path(file)).unwrap()
 }
 
+/// Returns the path of a file in the `examples/` of the workspace, from any of its packages.
 pub fn example_path(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join(file)
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut directories = package.ancestors().map(|above| above.join("examples"));
+    let examples = directories.find(|directory| directory.is_dir());
+    examples.expect("the workspace has examples").join(file)
 }

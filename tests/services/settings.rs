@@ -233,6 +233,7 @@ fn the_table_has_every_variable_that_the_services_read() {
         ("service/mod.rs", 0),
         ("service/server.rs", 0),
         ("service/settings.rs", 1),
+        ("turns/mod.rs", 0),
     ] {
         let code = example(file);
         assert_eq!(code.matches("env::").count(), count, "{file}");
