@@ -8,6 +8,7 @@ mod judge;
 pub mod operations;
 #[path = "../../tests/common/oracle.rs"]
 pub mod oracle;
+pub mod shared;
 mod subject;
 pub mod text;
 mod tiered;
@@ -46,6 +47,11 @@ mod tests {
     #[test]
     fn every_seed_of_operations_holds() {
         corpus("operations", crate::operations::run);
+    }
+
+    #[test]
+    fn every_seed_of_shared_holds() {
+        corpus("shared", crate::shared::run);
     }
 
     #[test]
