@@ -51,12 +51,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ["src/**/*.rs", "tests/**/*.rs", "replay/src/**/*.rs", "replay/tests/**/*.rs"]
+# The packages beside the library, by their folders, with the roots of their crates. Their suites are named
+# after the folders.
+PACKAGES = {"replay": "src/main.rs", "redis": "src/lib.rs"}
+SOURCES = [f"{folder}{part}/**/*.rs" for folder in ["", *(f"{name}/" for name in PACKAGES)] for part in ["src", "tests"]]
 DATA = ROOT / "tests" / "planted"
 COPY = ROOT / "target" / "planted"
 LOOM = "models"
-# The replay program: its own package. Its suites are named after it.
-REPLAY = "replay"
 # A run that takes longer is a failure of the runner, not a bug that was found.
 TIMEOUT = 300
 JOBS = 2
@@ -305,7 +306,7 @@ def write_switches(bugs):
         switched, others = plan(source, [bug for bug in bugs if bug.file == file])
         write(COPY / file, switch(source, switched))
         rebuilt += others
-    for root in [COPY / "src" / "lib.rs", COPY / "replay" / "src" / "main.rs"]:
+    for root in [COPY / "src" / "lib.rs", *(COPY / name / root for name, root in PACKAGES.items())]:
         write(root, FEATURES + root.read_text() + "\nmod planted;\n")
         write(root.with_name("planted.rs"), SWITCH)
     return rebuilt
@@ -316,7 +317,7 @@ def cargo(kind, targets, record=None):
     wrapper = ROOT / "target" / "planted-rustc"
     write(wrapper, WRAPPER)
     wrapper.chmod(0o755)
-    package = "tollgate-replay" if kind == REPLAY else "tollgate"
+    package = f"tollgate-{kind}" if kind in PACKAGES else "tollgate"
     command = ["cargo", "test", "--no-run", "--message-format=json", "--package", package]
     environment = dict(
         os.environ,
@@ -328,8 +329,8 @@ def cargo(kind, targets, record=None):
         command += ["--release", "--lib"]
         environment["RUSTFLAGS"] = "--cfg tollgate_loom"
         environment["CARGO_TARGET_DIR"] += "/loom"
-    elif kind != REPLAY:
-        command += ["--all-features", *targets]
+    else:
+        command += ["--all-features", *([] if kind in PACKAGES else targets)]
     done = subprocess.run(command, cwd=COPY, env=environment, capture_output=True, text=True)
     binaries, blamed, texts = {}, set(), []
     for line in done.stdout.splitlines():
@@ -339,7 +340,7 @@ def cargo(kind, targets, record=None):
             name = message["target"]["name"]
             is_library = "lib" in message["target"]["kind"]
             suite = LOOM if kind == LOOM else "lib" if is_library else name
-            suite = f"{REPLAY}: {name}" if kind == REPLAY else suite
+            suite = f"{kind}: {name}" if kind in PACKAGES else suite
             binaries[suite] = message["executable"]
         elif message["reason"] == "compiler-message" and message["message"]["level"] == "error":
             texts.append(message["message"]["rendered"])
@@ -372,8 +373,9 @@ def build(bugs, failures):
         rebuilt = write_switches(bugs)
         with ThreadPoolExecutor() as pool:
             kinds = [("ordinary", targets(bugs)), (LOOM, [])]
-            if any(bug.file.startswith("replay/") for bug in bugs):
-                kinds.append((REPLAY, []))
+            for name in PACKAGES:
+                if any(bug.file.startswith(f"{name}/") for bug in bugs):
+                    kinds.append((name, []))
             results = list(pool.map(lambda kind: cargo(*kind), kinds))
         texts = [text for _, _, text in results if text]
         if not texts:
@@ -491,7 +493,7 @@ def rebuild(bug, report):
     try:
         for suite, test in bug.found_in:
             targets = ["--lib"] if suite == "lib" else ["--test", suite]
-            kind = next((kind for kind in (LOOM, REPLAY) if suite.startswith(kind)), "ordinary")
+            kind = next((kind for kind in (LOOM, *PACKAGES) if suite.startswith(kind)), "ordinary")
             binaries, _, text = cargo(kind, targets)
             if text:
                 report.failures.append(f"{bug.name}: it does not compile:\n{text}")
