@@ -51,7 +51,8 @@ impl<const N: usize> Builder<N> {
     /// Sets the longest time that a check takes, whatever the store and the network do. Default: 50 ms. From
     /// 1 ms to 1 min.
     ///
-    /// It includes the wait for a connection.
+    /// It includes the wait for a connection. A connection that you make may have a shorter timeout of its own:
+    /// that of a `MultiplexedConnection` is 500 ms by default.
     pub fn deadline(mut self, deadline: Duration) -> Builder<N> {
         self.settings.deadline = deadline;
         self

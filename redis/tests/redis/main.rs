@@ -9,6 +9,7 @@ mod cluster;
 mod common;
 mod connections;
 mod denied;
+mod expiry;
 mod http;
 mod idle;
 mod laws;
