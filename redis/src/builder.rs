@@ -41,8 +41,8 @@ impl<const N: usize> SharedLimiter<N> {
 impl<const N: usize> Builder<N> {
     /// Sets what the keys in the store begin with. Default: `tollgate`.
     ///
-    /// Two limiters with one prefix and equal quotas share their buckets. All nodes of a service need the
-    /// same prefix. It is printable ASCII without spaces and braces, of 1 to 64 bytes.
+    /// Two limiters share their buckets if they have one prefix, the same quotas in the same order, and both or
+    /// neither [hash keys](Builder::hash_keys). All nodes of a service need the same prefix. It is printable ASCII without spaces and braces, of 1 to 64 bytes.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Builder<N> {
         self.settings.prefix = prefix.into();
         self
@@ -51,7 +51,8 @@ impl<const N: usize> Builder<N> {
     /// Sets the longest time that a check takes, whatever the store and the network do. Default: 50 ms. From
     /// 1 ms to 1 min.
     ///
-    /// It includes the wait for a connection. A connection that you make may have a shorter timeout of its own:
+    /// It includes the wait for a connection. Half of it must be enough for a round trip: a connection that has not
+    /// answered for 10 s is first asked whether it lives, for so long. A connection that you make may have a shorter timeout of its own:
     /// that of a `MultiplexedConnection` is 500 ms by default.
     pub fn deadline(mut self, deadline: Duration) -> Builder<N> {
         self.settings.deadline = deadline;
@@ -73,7 +74,11 @@ impl<const N: usize> Builder<N> {
         self
     }
 
-    /// Sets how many denied keys this node caches. Default: 10,000. 0 caches none.
+    /// Sets how many denied keys this node caches, rounded up to an even number. Default: 10,000. 0 caches none.
+    ///
+    /// What takes debts away elsewhere is not seen for up to a minute: a key that was removed in the store or
+    /// forgotten by another node, and a step forward of the store's clock. The numbers of a cached denial are those
+    /// of the last reply, repaid since. If other nodes have spent more since, the wait is longer in truth.
     ///
     /// A cached key costs some 100 bytes and the name of the key in the store.
     pub fn denied_keys(mut self, most: usize) -> Builder<N> {
@@ -213,7 +218,7 @@ impl<const N: usize> Builder<N> {
     /// being moved have no decision until it is moved.
     ///
     /// A limiter knows one store, not the nodes of a cluster. If five checks in a row time out, all of keys of
-    /// a silent node, no key has a decision until a probe is answered: one check in each 0.2 s is one.
+    /// a silent node, no key has a decision until a probe is answered: one check in each 200 to 250 ms is one.
     ///
     /// # Errors
     ///

@@ -35,6 +35,22 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
+/// What a request needs to be allowed to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// To run the script.
+    Script,
+    /// To run another command. The user may lack the permission, which says nothing of the script.
+    Other,
+}
+
+impl Command {
+    /// Whether a failure of this command says something of checks.
+    pub(crate) fn is_concerned(self, cause: Cause) -> bool {
+        self == Command::Script || cause != Cause::Forbidden
+    }
+}
+
 /// Asks the store, over the connections of a source.
 pub(crate) struct Client {
     source: Box<dyn Source>,
@@ -95,7 +111,7 @@ impl Client {
     ) -> Result<Reply<N>, Failure> {
         let arguments = script::arguments(mode, terms, n);
         let hash = script_of(script::text());
-        let value = self.send(|is_known| {
+        let value = self.send(Command::Script, |is_known| {
             let mut command = Cmd::with_capacity(4 + arguments.len(), name.len() + 256);
             if is_known {
                 command.arg("EVALSHA").arg(hash.get_hash());
@@ -121,7 +137,7 @@ impl Client {
 
     /// Removes the key at `name`, and says whether there was one.
     pub(crate) async fn remove(&self, name: &[u8]) -> Result<bool, Failure> {
-        let value = self.send(|_| {
+        let value = self.send(Command::Other, |_| {
             let mut command = Cmd::new();
             command.arg("DEL").arg(name);
             command
@@ -134,7 +150,7 @@ impl Client {
 
     /// Returns what the servers say of themselves: of a cluster, several texts.
     pub(crate) async fn information(&self) -> Result<Vec<String>, Failure> {
-        let value = self.send(|_| {
+        let value = self.send(Command::Other, |_| {
             let mut command = Cmd::new();
             command.arg("INFO");
             command
@@ -150,12 +166,12 @@ impl Client {
     }
 
     /// Sends a command. It is made anew, and without the hash of the script, if the server lacks the script.
-    async fn send(&self, command: impl Fn(bool) -> Cmd) -> Result<Value, Failure> {
+    async fn send(&self, command: Command, words: impl Fn(bool) -> Cmd) -> Result<Value, Failure> {
         let (number, mut connection) = self.source.connection().await?;
         let mut is_known = true;
         let mut redirections = 0;
         loop {
-            let result = connection.req_packed_command(&command(is_known)).await;
+            let result = connection.req_packed_command(&words(is_known)).await;
             let error = match result.and_then(Value::extract_error) {
                 Ok(value) => {
                     self.source.answered(number);
@@ -173,7 +189,7 @@ impl Client {
                 }
                 _ => {
                     let failure = Failure::from(error);
-                    if failure.cause.is_of_the_connection() {
+                    if failure.cause.is_of_the_connection() && command.is_concerned(failure.cause) {
                         self.source.renew(Some(number));
                     }
                     return Err(failure);
@@ -264,6 +280,8 @@ impl From<RedisError> for Failure {
 impl Cause {
     /// Returns the cause of an error by its code, and by its text if the code says nothing.
     fn of_code(code: Option<&str>, detail: Option<&str>) -> Cause {
+        // Behind this the server repeats the command, and so a key, which may be any text.
+        let detail = detail.map(|detail| detail.split(ARGUMENTS).next().unwrap_or(detail));
         let has = |text| detail.is_some_and(|detail: &str| detail.contains(text));
         match code {
             Some("OOM") => Cause::OutOfMemory,

@@ -5,7 +5,7 @@
 //!
 //! Two instants bound the time of the store's decision: before the request was sent, and after the reply
 //! arrived. A cached denial is decided by the first, so that it is never wrong, and its numbers are those of
-//! the second, so that no caller is told to come too early.
+//! the second, so that no caller is told to come too early, unless other nodes have spent since.
 //!
 //! # Caveats
 //!
@@ -62,7 +62,7 @@ pub(crate) struct Ticket {
 }
 
 impl<const N: usize> Denied<N> {
-    /// Makes a cache of at most `capacity` keys. 0 caches nothing.
+    /// Makes a cache of at most `capacity` keys, rounded up to an even number. 0 caches nothing.
     pub(crate) fn new(capacity: usize) -> Denied<N> {
         Denied {
             state: Mutex::new(State {

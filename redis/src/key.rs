@@ -76,6 +76,19 @@ macro_rules! by_bytes {
 
 by_bytes!(str, String, [u8], Vec<u8>);
 
+impl<const LENGTH: usize> SharedKey for [u8; LENGTH] {
+    fn key_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self)
+    }
+}
+
+/// One limit for all.
+impl SharedKey for () {
+    fn key_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(b"")
+    }
+}
+
 macro_rules! by_text {
     ($($type:ty),*) => {$(
         impl SharedKey for $type {
@@ -204,6 +217,8 @@ mod tests {
         );
         assert_eq!(name("::1".parse::<IpAddr>().unwrap()), "turns:1/6*10:{::1}");
         assert_eq!(name(""), "turns:1/6*10:{}");
+        assert_eq!(name(()), "turns:1/6*10:{}");
+        assert_eq!(name(*b"key"), "turns:1/6*10:{key}");
     }
 
     /// A client that chooses its key chooses neither another key nor the slot.

@@ -22,7 +22,7 @@ use tollgate::limit::{Checked, Fallback, Limit};
 use tollgate::{Decision, Policy, Quota};
 
 use crate::breaker::{Breaker, Known};
-use crate::client::{Client, Failure};
+use crate::client::{Client, Command, Failure};
 use crate::denied::Denied;
 use crate::health::{Health, OutageHealth, StoreInfo};
 use crate::key::{Names, SharedKey};
@@ -110,13 +110,24 @@ pub(crate) struct Settings<const N: usize> {
     pub(crate) denied_keys: usize,
 }
 
-/// What a request needs to be allowed to do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Command {
-    /// To run the script.
-    Script,
-    /// To run another command. The user may lack the permission, which says nothing of the script.
-    Other,
+/// A request to the store that may be dropped, as by a timeout of the caller that is shorter than the deadline.
+/// If it waited for long by then, that counts as a timeout. Otherwise such callers would never learn of an outage.
+struct Unfinished<'a, const N: usize> {
+    inner: &'a Arc<Inner<N>>,
+    asked: Instant,
+    is_over: bool,
+}
+
+impl<const N: usize> Drop for Unfinished<'_, N> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let has_waited =
+            now.saturating_duration_since(self.asked) >= self.inner.settings.deadline / 4;
+        // A runtime that ends drops its tasks, and starts none.
+        if !self.is_over && has_waited && Handle::try_current().is_ok() {
+            self.inner.failed(Cause::Timeout, self.asked, now);
+        }
+    }
 }
 
 /// A request without a decision.
@@ -193,6 +204,9 @@ impl<const N: usize> SharedLimiter<N> {
     }
 
     /// Returns what [`check`](SharedLimiter::check) would decide, and spends nothing.
+    ///
+    /// It asks the store, also for a key that this node has cached as denied. After the store's clock was set back
+    /// by more than 1 s, the key earns again from the next `check` on, and not from a peek.
     ///
     /// # Errors
     ///
@@ -389,7 +403,13 @@ impl<const N: usize> Inner<N> {
         asked: Instant,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Undecided> {
+        let mut unfinished = Unfinished {
+            inner: self,
+            asked,
+            is_over: false,
+        };
         let result = timeout(self.settings.deadline, request).await;
+        unfinished.is_over = true;
         let now = Instant::now();
         let failure = match result.unwrap_or_else(|_| Err(Failure::timeout())) {
             Ok(reply) => {
@@ -404,7 +424,7 @@ impl<const N: usize> Inner<N> {
         if failure.cause == Cause::Timeout {
             Counts::add(&self.counts.timeouts);
         }
-        if command == Command::Script || failure.cause != Cause::Forbidden {
+        if command.is_concerned(failure.cause) {
             self.failed(failure.cause, asked, now);
         }
         Err(Undecided {
@@ -416,8 +436,8 @@ impl<const N: usize> Inner<N> {
     /// The store failed.
     fn failed(self: &Arc<Self>, cause: Cause, asked: Instant, now: Instant) {
         let begun = self.breaker.failed(cause, asked, now);
-        let is_silent = cause == Cause::Timeout && self.breaker.outage().is_some();
-        if begun.is_some() || is_silent {
+        // A silent connection is found by its timeouts alone.
+        if cause == Cause::Timeout && self.breaker.outage().is_some() {
             self.client.renew();
         }
         if let (Some(outage), Some(_)) = (begun, &self.share) {

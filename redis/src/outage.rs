@@ -16,13 +16,19 @@ use std::{error, fmt, num::NonZeroU32, time::Duration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnOutage {
-    /// Requests pass without a limit, and a warning tells of it. The default.
+    /// Requests pass without a limit, and a warning reports it. The default. Only keys that this node has cached
+    /// as denied are still denied, for at most a minute.
     #[default]
     Allow,
     /// Requests are rejected, with 503 in the HTTP layer.
     Deny,
     /// Each node limits by its own share: a rate of r / N and a burst of b / N, for N nodes. Its buckets are
-    /// empty when the outage begins. What it admits is charged in the store when that returns.
+    /// empty when the outage begins. What it admits is charged in the store when that returns, before the store
+    /// decides again.
+    ///
+    /// A charge without a reply is sent again. So it may be charged twice, but empties no more than a bucket. In a
+    /// cluster, the units of a key whose slot moves or has no node are not charged, and a node that breaks
+    /// connections keeps all keys on their shares.
     ///
     /// Every quota needs a burst of at least N. A node admits up to 65,536 keys during one outage, and denies
     /// others.

@@ -2,7 +2,7 @@
 //!
 //! Each of N nodes has 1 / N of the rate and of the burst. Its buckets are empty when the outage begins: what
 //! a key had left is in the store, where any node may have spent it. So N shares admit at most the rate × t
-//! of all, as if the store had been asked. What a node admits is charged in the store when that returns.
+//! of all while the outage lasts, as if the store had been asked. What a node admits is charged in the store when that returns.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -56,7 +56,7 @@ BUGS = [
     dict(
         name="redis: a broken connection is asked on again",
         file="redis/src/client.rs",
-        old="                    if failure.cause.is_of_the_connection() {",
+        old="                    if failure.cause.is_of_the_connection() && command.is_concerned(failure.cause) {",
         new="""
                     if failure.cause == Cause::Connection && is_known {
                         is_known = false;
@@ -64,7 +64,7 @@ BUGS = [
                         connection = self.source.connection().await?.1;
                         continue;
                     }
-                    if failure.cause.is_of_the_connection() {""",
+                    if failure.cause.is_of_the_connection() && command.is_concerned(failure.cause) {""",
         tests=["outages::a_check_without_a_reply_is_not_sent_again"],
     ),
     dict(
@@ -178,5 +178,12 @@ BUGS = [
         old='Some("WRONGTYPE" | "TOLLGATE")',
         new='Some("TOLLGATE")',
         tests=["a_key_of_another_type_is_left_alone"],
+    ),
+    dict(
+        name="redis: a side command that is forbidden replaces the connection",
+        file="redis/src/client.rs",
+        old="is_of_the_connection() && command.is_concerned(failure.cause) {",
+        new="is_of_the_connection() {",
+        tests=["a_user_who_may_only_run_the_script_has_no_outage"],
     ),
 ]

@@ -262,4 +262,11 @@ let texts = texts.unwrap_or_else(|_| Err(Failure::timeout()));
         new="let longest = age / 200 + age / 1_000",
         tests=["denied::tests::a_denial_is_cached_until_the_store_might_allow"],
     ),
+    dict(
+        name="redis: a check that is dropped tells nothing",
+        file="redis/src/limiter.rs",
+        old="if !self.is_over && has_waited &&",
+        new="if !self.is_over && has_waited && self.asked > now &&",
+        tests=["checks_that_are_dropped_before_their_deadline_reveal_an_outage_too"],
+    ),
 ]

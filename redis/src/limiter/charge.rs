@@ -5,6 +5,7 @@
 use std::{
     mem,
     sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
 };
 
 use tokio::{
@@ -23,7 +24,10 @@ const CHARGES: usize = 64;
 /// How often what was admitted meanwhile is charged before nothing more is admitted until all is charged.
 const ROUNDS: u32 = 8;
 
-/// Units on their way to the store. They are put back if they do not arrive.
+/// How long a charge may take. No request waits for it, and one that is sent again may charge twice.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Units on their way to the store. They are put back unless it confirms them.
 struct Owed<const N: usize> {
     inner: Arc<Inner<N>>,
     name: Vec<u8>,
@@ -93,9 +97,10 @@ impl<const N: usize> Owed<N> {
             ..
         } = &*self.inner;
         let run = client.run::<N>(&self.name, Mode::Charge, terms, self.n);
-        let is_over = match timeout(settings.deadline, run).await {
+        let is_over = match timeout(settings.deadline.max(PATIENCE), run).await {
             Ok(Ok(_)) => true,
-            // The key is not one of this limiter, or moves: no other attempt helps.
+            // The key is not one of this limiter, or its slot moves or has no node. One key must not keep all
+            // others in the outage.
             Ok(Err(failure)) => !failure.cause.is_of_the_store(),
             Err(_) => false,
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tollgate_redis::{Cause, SharedLimiter};
 
@@ -174,7 +174,8 @@ async fn a_user_who_may_only_run_the_script_has_no_outage() {
     let server = Server::start();
     let rule = "ACL SETUSER node on >secret ~tollgate:* +evalsha +eval +get +set +time";
     let _: () = server.run(&rule.split(' ').collect::<Vec<_>>());
-    let url = format!("redis://node:secret@127.0.0.1:{}/", server.port);
+    let proxy = Proxy::start(server.port).await;
+    let url = format!("redis://node:secret@127.0.0.1:{}/", proxy.port);
     let limiter = generous()
         .deadline(Duration::from_secs(20))
         .connect(redis::Client::open(url).unwrap())
@@ -196,4 +197,29 @@ async fn a_user_who_may_only_run_the_script_has_no_outage() {
     let rejected = line.split("rejected_calls=").nth(1).unwrap();
     assert_eq!(rejected.split(',').next(), Some("2"), "{line}");
     assert!(calls(&server, "evalsha") > 50);
+    assert_eq!(proxy.connections(), 1, "a connection was replaced");
+}
+
+/// As behind a timeout of the service that is shorter than the deadline.
+#[tokio::test]
+async fn checks_that_are_dropped_before_their_deadline_reveal_an_outage_too() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port).await;
+    let limiter = generous().connect(proxy.client()).unwrap();
+    assert_again(&limiter, 20 * AGAIN, "start").await;
+    proxy.set(Fault::Swallow);
+    let start = Instant::now();
+    while limiter.health().outage.is_none() {
+        assert!(start.elapsed() < 20 * AGAIN, "no outage is known");
+        _ = timeout(Duration::from_millis(20), limiter.check("alice")).await;
+    }
+    assert_eq!(limiter.health().outage.unwrap().cause, Cause::Timeout);
+    // The silent connection is replaced.
+    proxy.set(Fault::None);
+    let start = Instant::now();
+    while limiter.health().outage.is_some() {
+        assert!(start.elapsed() < 20 * AGAIN, "the outage lasts");
+        _ = timeout(Duration::from_millis(20), limiter.check("alice")).await;
+    }
+    assert!(proxy.connections() >= 2);
 }
