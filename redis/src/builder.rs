@@ -251,7 +251,7 @@ impl<const N: usize> Builder<N> {
             ("a connect timeout", self.connect_timeout),
         ] {
             if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&time) {
-                let found = format_args!("{time:?} as {setting}");
+                let found = format!("{time:?} as {setting}");
                 return Err(InvalidSetting::new(found, "1 ms to 1 min"));
             }
         }
