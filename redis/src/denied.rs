@@ -5,7 +5,7 @@
 //!
 //! Two instants bound the time of the store's decision: before the request was sent, and after the reply
 //! arrived. A cached denial is decided by the first, so that it is never wrong, and its numbers are those of
-//! the second, so that no caller is told to come too early, unless other nodes have spent since.
+//! the second. So a caller that waits for that long is not too early, unless other nodes have spent since.
 //!
 //! # Caveats
 //!
@@ -96,7 +96,7 @@ impl<const N: usize> Denied<N> {
         Ticket { removals }
     }
 
-    /// Inserts a denial that was asked for at `asked` and arrived at `replied`, if nothing was removed
+    /// Inserts a denial whose request was sent at `asked` and whose reply arrived at `replied`, if nothing was removed
     /// since it has its ticket.
     pub(crate) fn insert(
         &self,

@@ -32,7 +32,7 @@ use crate::script::{Mode, Reply};
 use crate::share::Share;
 use crate::terms::Terms;
 
-/// The time after which the settings of the store are asked for again if that failed.
+/// The time until the limiter asks for the settings of the store again, if that failed.
 const INSPECTION: Duration = Duration::from_secs(60);
 
 /// A rate limiter whose buckets are in Redis or Valkey, so that several nodes share one limit.

@@ -1,4 +1,4 @@
-//! What operators are told: warnings, at most one of a kind in a minute, and counts.
+//! Reports to operators: warnings, at most one of a kind in a minute, and counts.
 
 use std::{
     sync::{

@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -148,4 +150,44 @@ pub fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 #[track_caller]
 pub fn number(headers: &HeaderMap, name: &str) -> u64 {
     field(headers, name).parse().unwrap()
+}
+
+/// A service of which each clone must be polled until it is ready before it is called.
+pub struct Strict {
+    is_ready: bool,
+    calls: Arc<AtomicU64>,
+}
+
+impl Strict {
+    /// Makes one that counts its calls.
+    pub fn new(calls: &Arc<AtomicU64>) -> Strict {
+        Strict {
+            is_ready: false,
+            calls: Arc::clone(calls),
+        }
+    }
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Strict {
+        Strict::new(&self.calls)
+    }
+}
+
+impl Service<Request<String>> for Strict {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.is_ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<String>) -> Self::Future {
+        assert!(self.is_ready, "called before it was ready");
+        self.is_ready = false;
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        ready(Ok(Response::new(String::new())))
+    }
 }

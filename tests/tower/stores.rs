@@ -24,7 +24,9 @@ use tollgate::tower::{
 use tollgate::{Decision, Quota, RateLimiter};
 use tower::{Layer, Service, ServiceExt};
 
-use crate::common::http::{Inner, KEY, Limited, field, limiter, number, request, request_of};
+use crate::common::http::{
+    Inner, KEY, Limited, Strict, field, limiter, number, request, request_of,
+};
 
 /// A limiter behind a store. It answers at the third poll, and fails while `is_down`.
 #[derive(Clone)]
@@ -373,48 +375,12 @@ async fn a_later_decision_is_left_for_the_inner_service() {
     assert_eq!(*remaining.lock().unwrap(), Some(2));
 }
 
-/// A service of which each clone must be polled until it is ready before it is called.
-struct Strict {
-    is_ready: bool,
-    calls: Arc<AtomicU64>,
-}
-
-impl Clone for Strict {
-    fn clone(&self) -> Strict {
-        Strict {
-            is_ready: false,
-            calls: Arc::clone(&self.calls),
-        }
-    }
-}
-
-impl Service<Request<String>> for Strict {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.is_ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<String>) -> Self::Future {
-        assert!(self.is_ready, "called before it was ready");
-        self.is_ready = false;
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        ready(Ok(Response::new(String::new())))
-    }
-}
-
 /// Case 43, of a decision that comes later.
 #[tokio::test]
 async fn the_service_that_was_ready_is_called_after_the_store_answered() {
     let (store, _clock) = store(Quota::per_minute(60).burst(1));
     let calls = Arc::new(AtomicU64::new(0));
-    let mut service = layer(&store).layer(Strict {
-        is_ready: false,
-        calls: Arc::clone(&calls),
-    });
+    let mut service = layer(&store).layer(Strict::new(&calls));
     for expected in [200, 429] {
         let response = service.ready().await.unwrap().call(request_of("alice"));
         assert_eq!(response.await.unwrap().status(), expected);

@@ -12,7 +12,6 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -27,7 +26,7 @@ use tower::{Layer, Service, ServiceExt};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::common::http::{Inner, KEY, Limited, field, request, request_of};
+use crate::common::http::{Inner, KEY, Limited, Strict, field, request, request_of};
 use crate::manual::Manual;
 use crate::server::Server;
 
@@ -215,39 +214,6 @@ async fn the_decision_is_left_for_the_inner_service() {
     assert_eq!((decision.limit(), decision.remaining()), (10, 9));
 }
 
-/// A service of which each clone must be polled until it is ready before it is called.
-struct Strict {
-    is_ready: bool,
-    calls: Arc<AtomicU64>,
-}
-
-impl Clone for Strict {
-    fn clone(&self) -> Strict {
-        Strict {
-            is_ready: false,
-            calls: Arc::clone(&self.calls),
-        }
-    }
-}
-
-impl Service<Request<String>> for Strict {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.is_ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<String>) -> Self::Future {
-        assert!(self.is_ready, "called before it was ready");
-        self.is_ready = false;
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        ready(Ok(Response::new(String::new())))
-    }
-}
-
 /// Whether the decision is the store's, the cache's, or an outage.
 #[tokio::test]
 async fn the_service_that_was_ready_is_called_after_redis_answered() {
@@ -258,10 +224,7 @@ async fn the_service_that_was_ready_is_called_after_redis_answered() {
         (shared, [200, 200, 429, 429]),
         (without_store(OnOutage::Allow), [200; 4]),
     ] {
-        let mut service = RateLimitLayer::new(limiter, KEY, missing()).layer(Strict {
-            is_ready: false,
-            calls: Arc::clone(&calls),
-        });
+        let mut service = RateLimitLayer::new(limiter, KEY, missing()).layer(Strict::new(&calls));
         for expected in expected {
             let response = service.ready().await.unwrap().call(request_of("alice"));
             assert_eq!(response.await.unwrap().status(), expected);
